@@ -1,0 +1,157 @@
+// Package gate is the contract between the life of a request (package proxy) and
+// the gates that may refuse it.
+//
+// A gate knows one question and its own counters. It does not know HTTP, another
+// gate, a logger or metrics. Every zero value errs on the safe side: the zero
+// Verdict admits nobody, the zero End keeps the unit.
+package gate
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"penstock/rules"
+)
+
+// Token names one attempt to take a unit. It is made once per request, outside
+// any retry loop, so a call to the store that is sent twice cannot take two units.
+type Token [16]byte
+
+// Facts is what is known of one request before a gate is asked. It is written
+// once and then only read.
+//
+// Its strings may lie in memory that is used again after the last Release of the
+// request: a gate that keeps Account or Item clones it.
+type Facts struct {
+	At       time.Time      // arrival; carries the monotonic clock
+	IP       netip.Addr     // the client, trusted hops peeled off, never 4-in-6, no zone
+	Account  string         // with a prefix for its source ("c:alice"); "" where none is asked for
+	Token    Token          // unique per request
+	Priority rules.Priority // of the sale or route
+	Sale     *rules.Sale    // pinned: a reload cannot change it half way; nil: not a sale's request
+	Item     string         // a key of Sale.Stock.Items once the body facts are read
+	Units    int            // quantity, at least 1 once the body facts are read
+}
+
+// Subject is the address that per-address limits count: an IPv4 address whole, an
+// IPv6 address cut to its /64, because that is the least one subscriber is given.
+func (f *Facts) Subject() netip.Addr {
+	if f.IP.Is6() {
+		if p, err := f.IP.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return f.IP
+}
+
+// Reason is why a request was admitted or refused: a closed set, and the only
+// spelling of it that answers, logs and metrics use.
+type Reason uint8
+
+const (
+	Unset Reason = iota // admits nobody
+	Admitted
+	NotOpen
+	Closed
+	NoAccount
+	Banned
+	NotEligible
+	Challenge
+	RateLimited
+	InFlight
+	SoldOut
+	AlreadyBought
+	OrderPending
+	ReservationExpired
+	Limit
+	UnknownItem
+	Overloaded
+	Paused
+	Draining
+	StoreUnavailable
+	OriginUnreachable
+	OriginFailed
+	OriginTimeout
+	BadRequest
+	Method
+	BodyTooLarge
+	BodyTimeout
+	HeadTooLarge
+	Internal
+	ClientGone // never answered: nobody is there to read it
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"unset", "admitted", "not_open", "closed", "no_account", "banned", "not_eligible", "challenge",
+	"rate_limited", "in_flight", "sold_out", "already_bought", "order_pending", "reservation_expired",
+	"limit", "unknown_item", "overloaded", "paused", "draining", "store_unavailable",
+	"origin_unreachable", "origin_failed", "origin_timeout", "bad_request", "method",
+	"body_too_large", "body_timeout", "head_too_large", "internal", "client_gone",
+}
+
+// String is the reason as it stands in Penstock-Reason, in logs and in metrics.
+func (r Reason) String() string {
+	if r >= reasons {
+		return "unset"
+	}
+	return reasonNames[r]
+}
+
+// Reasons lists every reason, for tables that must name them all.
+func Reasons() []Reason {
+	all := make([]Reason, reasons)
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}
+
+// Verdict is a gate's answer. A refusal is a value; Err is trouble.
+type Verdict struct {
+	Reason Reason        // zero: Unset, which admits nobody
+	Retry  time.Duration // when asking again makes sense, before jitter; 0: it does not
+	Err    error         // with StoreUnavailable or Internal: for the log, never for the client
+}
+
+// OK reports whether the verdict admits.
+func (v Verdict) OK() bool { return v.Reason == Admitted }
+
+// Admit is the verdict of a gate that has no objection.
+var Admit = Verdict{Reason: Admitted}
+
+// EndKind is how a request ended.
+type EndKind uint8
+
+const (
+	// Unknown: bytes may have reached the origin and no answer came.
+	Unknown EndKind = iota
+	// Refused: a gate said no, or the request was bad.
+	Refused
+	// Unsent: admitted, but not one byte was sent to the origin.
+	Unsent
+	// Answered: the origin's answer was read whole.
+	Answered
+)
+
+// End tells a gate, at Release, how the request ended. The zero End is Unknown and
+// keeps what it may have bought.
+type End struct {
+	Kind    EndKind
+	Status  int           // of the origin's answer, with Answered
+	Outcome rules.Outcome // what the sale's rules made of that answer, with Answered
+	Took    time.Duration // from the first byte sent to the answer read, with Answered
+}
+
+// Gate is one question asked of every request.
+type Gate interface {
+	// Admit answers at once or within ctx. If it answers Admitted the caller owes
+	// exactly one Release with the same facts; otherwise the gate holds nothing.
+	// A request the gate has no rule for is admitted.
+	Admit(ctx context.Context, f *Facts) Verdict
+
+	// Release settles one Admit. It takes no context and does not fail: a client
+	// that leaves must not stop a unit from coming back.
+	Release(f *Facts, end End)
+}
