@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -77,7 +78,8 @@ func (s *Set) Match(r *Request) Hit {
 		case m.Host != "" && m.Host != string(r.Host):
 			wrongHost = true
 			continue
-		case crooked && !plain:
+		case crooked || sale.Item != nil && sale.Item.Kind == FromPath && !r.Path.plain():
+			// An item in the path has as many forms as the path.
 			return Hit{Refuse: RefuseCrooked}
 		case !m.method(r.Method):
 			wrongMethod = true
@@ -135,6 +137,26 @@ func (s *Set) OnSalePath(p *Path) bool {
 		}
 	}
 	return false
+}
+
+// Allowed lists the methods that sales and routes name for a path, as an Allow header
+// does.
+func (s *Set) Allowed(p *Path) string {
+	var allowed []string
+	add := func(m *Match) {
+		for _, method := range m.Methods {
+			if plain, _ := p.match(m.Path); plain && !slices.Contains(allowed, method) {
+				allowed = append(allowed, method)
+			}
+		}
+	}
+	for _, sale := range s.Sales {
+		add(&sale.Match)
+	}
+	for _, route := range s.Routes {
+		add(&route.Match)
+	}
+	return strings.Join(allowed, ", ")
 }
 
 func (m *Match) method(method []byte) bool {

@@ -25,7 +25,7 @@ type Answered struct {
 // StatusRange is an inclusive range of status codes.
 type StatusRange struct{ From, To int }
 
-// Answer of the origin, as far as a rule looks at it.
+// OriginAnswer is the origin's answer, as far as a rule looks at it.
 type OriginAnswer struct {
 	Status int
 	Header func(name string) (value string, present bool) // names are compared without case

@@ -4,66 +4,79 @@ import "bytes"
 
 // Path holds every form the origin may make of one request's path. Sales are
 // matched on all of them: servers and frameworks decode once or twice, merge
-// slashes, resolve dots, drop ";parameters" and "/path/info" behind a script, and a
-// form that is not looked at is a way around the gates. Letter case is not folded:
-// an origin on a case-insensitive file system needs a route that refuses.
+// slashes, resolve dots, drop ";parameters", fragments and what follows a NUL, take
+// "/path/info" behind a script for a parameter, and do so in any order. A form that
+// is not looked at is a way around the gates. Letter case is not folded, and "/" is
+// not "/index.php": an origin that takes them for the same needs a sale for each.
 //
 // The zero Path is ready; Parse may be called again on it and reuses its memory.
 type Path struct {
 	raw   []byte
-	buf   []byte
+	buf   []byte // the forms' bytes
 	forms []span
+	deep  bool // there are more forms than were kept: it may be any path
 }
 
 type span struct{ from, to int }
 
-// maxDecode bounds how often a path is percent-decoded; a path that still changes
-// after that is reported as not plain by Deep.
-const maxDecode = 3
+// What is kept of one path. Honest paths have a handful of forms; one with more is
+// taken for a way around every sale.
+const (
+	maxForms = 128
+	maxBytes = 64 << 10
+)
 
 // Parse takes the path of a request target: raw bytes up to "?". It keeps raw.
 func (p *Path) Parse(raw []byte) {
-	p.raw, p.buf, p.forms = raw, p.buf[:0], p.forms[:0]
+	p.raw, p.buf, p.forms, p.deep = raw, p.buf[:0], p.forms[:0], false
 	if plain(raw) {
 		return
 	}
-	level := raw
-	for range maxDecode {
-		p.addForms(level)
-		n := len(p.buf)
-		p.buf = appendDecoded(p.buf, level)
-		next := p.buf[n:]
-		if bytes.Equal(next, level) {
-			return
-		}
-		level = next
+	p.buf = append(p.buf, raw...)
+	p.keep(0)
+	for i := 0; i < len(p.forms) && !p.deep; i++ {
+		p.grow(p.forms[i])
 	}
-	p.addForms(level)
 }
 
 // Raw is the path as sent.
 func (p *Path) Raw() []byte { return p.raw }
 
+// plain reports whether the path as sent is its only form.
+func (p *Path) plain() bool { return len(p.forms) == 0 && !p.deep }
+
 // match reports whether the pattern fits the path as sent (plain), and whether it
-// fits another form of it (crooked).
+// fits another form of it (crooked). Where the pattern ends in a slash, a path
+// without it is crooked: many origins take the two for one.
 func (p *Path) match(pattern string) (plain, crooked bool) {
-	if plain = matchPath(pattern, p.raw); plain {
+	if matchPath(pattern, p.raw) {
 		return true, false
 	}
+	if p.deep || p.anyForm(pattern) {
+		return false, true
+	}
+	n := len(pattern) - 1
+	return false, n > 0 && pattern[n] == '/' && (matchPath(pattern[:n], p.raw) || p.anyForm(pattern[:n]))
+}
+
+func (p *Path) anyForm(pattern string) bool {
 	for _, s := range p.forms {
 		if matchPath(pattern, p.buf[s.from:s.to]) {
-			return false, true
+			return true
 		}
 	}
-	return false, false
+	return false
 }
 
 // plain reports whether no server could read the path in another way.
 func plain(raw []byte) bool {
+	if len(raw) == 0 || raw[0] != '/' {
+		return false
+	}
 	dot := false // a segment with a dot was seen: what follows a slash may be path info
 	for i, c := range raw {
 		switch c {
-		case '%', ';', '\\':
+		case '%', ';', '\\', '#', '?', 0:
 			return false
 		case '.':
 			if i > 0 && raw[i-1] == '/' {
@@ -79,33 +92,64 @@ func plain(raw []byte) bool {
 	return true
 }
 
-// addForms adds what servers make of one decoding level: the level itself, without
-// parameters, cleaned, and cut behind each script.
-func (p *Path) addForms(level []byte) {
-	p.add(level)
+// grow adds the forms that one more reading makes of form s.
+func (p *Path) grow(s span) {
+	form := p.buf[s.from:s.to] // stays readable when buf grows into other memory
+	n := len(p.buf)
+	p.buf = appendDecoded(p.buf, form)
+	p.keep(n)
 	for _, params := range []bool{false, true} {
-		n := len(p.buf)
-		p.buf = appendClean(p.buf, level, params)
-		clean := span{n, len(p.buf)}
-		p.forms = append(p.forms, clean)
-		dot := false
-		for i := clean.from; i < clean.to; i++ {
-			switch p.buf[i] {
-			case '.':
-				dot = true
-			case '/':
-				if dot || i == clean.to-1 && i > clean.from {
-					p.forms = append(p.forms, span{clean.from, i})
-				}
-				dot = false
+		n = len(p.buf)
+		p.buf = appendClean(p.buf, form, params)
+		p.keep(n)
+	}
+	if i := bytes.IndexAny(form, "?#\x00"); i >= 0 {
+		p.cut(form, i, len(form))
+	}
+	p.growScript(form)
+}
+
+// growScript adds, for each segment that may be a script, the path up to it, and for
+// a PHP script also the path without it: front controllers route "/index.php/buy" as
+// "/buy". The slash at the end counts as path info too.
+func (p *Path) growScript(form []byte) {
+	start, dot := 0, false // of the segment, its slash included
+	for i := 1; i < len(form); i++ {
+		switch form[i] {
+		case '.':
+			dot = true
+		case '/':
+			if dot || i == len(form)-1 {
+				p.cut(form, i, len(form))
 			}
+			if bytes.HasSuffix(form[start:i], []byte(".php")) {
+				p.cut(form, start, i)
+			}
+			start, dot = i, false
 		}
 	}
 }
 
-func (p *Path) add(form []byte) {
+// cut adds form without its bytes [from, to).
+func (p *Path) cut(form []byte, from, to int) {
 	n := len(p.buf)
-	p.buf = append(p.buf, form...)
+	p.buf = append(append(p.buf, form[:from]...), form[to:]...)
+	p.keep(n)
+}
+
+// keep makes a form of what stands in buf from n on, unless it is known already.
+func (p *Path) keep(n int) {
+	form := p.buf[n:]
+	for _, s := range p.forms {
+		if bytes.Equal(form, p.buf[s.from:s.to]) {
+			p.buf = p.buf[:n]
+			return
+		}
+	}
+	if len(p.forms) == maxForms || len(p.buf) > maxBytes {
+		p.deep, p.buf = true, p.buf[:n]
+		return
+	}
 	p.forms = append(p.forms, span{n, len(p.buf)})
 }
 

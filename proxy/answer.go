@@ -1,0 +1,183 @@
+package proxy
+
+// What a client is told when Penstock answers itself: one table from reason to
+// status and words, as problem+json (RFC 9457) or as a page, with the operator's
+// overrides. Everything that does not change from request to request is rendered once.
+
+import (
+	"html"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+	"penstock/proxy/pages"
+	"penstock/rules"
+)
+
+type words struct {
+	status        int
+	title, detail string
+}
+
+// table is every answer Penstock makes itself.
+var table = map[gate.Reason]words{
+	gate.NotOpen:            {403, "Not open yet", "This sale has not started."},
+	gate.Closed:             {410, "This sale is over", "This sale has ended."},
+	gate.NoAccount:          {403, "Please sign in first", "This sale needs to know who you are: sign in, allow cookies, then try again."},
+	gate.Banned:             {403, "Not allowed", "This account or address may not take part in this sale."},
+	gate.NotEligible:        {403, "Not eligible", "This account does not meet the terms of this sale."},
+	gate.Challenge:          {403, "One more step", "Please show first that you are a person."},
+	gate.RateLimited:        {429, "Too many requests", "You have asked too often. Nothing is lost: wait a moment, then try again."},
+	gate.InFlight:           {429, "One at a time", "Another request of yours is still being worked on. Wait for it, then try again."},
+	gate.SoldOut:            {409, "Sold out", "Everything has been sold or is being paid for."},
+	gate.AlreadyBought:      {409, "You already have one", "This account has bought all it may buy in this sale. Your order stands."},
+	gate.OrderPending:       {409, "Your order is on its way", "An order of this account is being worked on. Do not order again: look at your orders in a moment."},
+	gate.ReservationExpired: {409, "Your reservation has expired", "The unit that was kept for you has been given back. Nothing was ordered."},
+	gate.Limit:              {409, "Too many for one account", "This is more than this account may still buy in this sale."},
+	gate.UnknownItem:        {404, "Not in this sale", "This item is not part of this sale."},
+	gate.Overloaded:         {503, "The shop is very busy", "More people are asking than the shop can serve right now. Nothing was ordered."},
+	gate.Paused:             {503, "Paused", "This sale is paused for a moment. Nothing was ordered."},
+	gate.Draining:           {503, "One moment", "This server is being restarted. Nothing was ordered: try again."},
+	gate.StoreUnavailable:   {503, "One moment", "The stock cannot be checked right now. Nothing was ordered."},
+	gate.OriginUnreachable:  {502, "The shop cannot be reached", "Nothing was ordered: try again."},
+	gate.OriginFailed:       {502, "The shop did not finish its answer", "Your order may exist. Look at your orders before you try again."},
+	gate.OriginTimeout:      {504, "The shop did not answer in time", "Your order may exist. Look at your orders before you try again."},
+	gate.BadRequest:         {400, "Bad request", "This request cannot be understood without doubt."},
+	gate.Method:             {405, "Method not allowed", "This method is not allowed here."},
+	gate.BodyTooLarge:       {413, "Too large", "The body of this request is larger than is allowed here."},
+	gate.BodyTimeout:        {408, "Too slow", "The request did not arrive in time. Nothing was ordered."},
+	gate.HeadTooLarge:       {431, "Headers too large", "The headers of this request are larger than is allowed here."},
+	gate.Internal:           {500, "Something went wrong here", "This is our fault. If you were ordering, look at your orders before you try again."},
+}
+
+// answer is one rendered answer.
+type answer struct {
+	words
+	reason   gate.Reason
+	json     []byte // up to the detail
+	page     string // with open slots
+	own      *rules.Answer
+	location string
+}
+
+// answers holds one answer per reason.
+type answers [64]*answer
+
+// render makes the answers of one place: a later override wins.
+func render(overrides ...map[string]*rules.Answer) *answers {
+	var all answers
+	for reason, w := range table {
+		a := &answer{words: w, reason: reason}
+		for _, o := range overrides {
+			if own := o[reason.String()]; own != nil {
+				a.own = own
+				if own.Status != 0 {
+					a.status = own.Status
+				}
+				a.location = own.Redirect
+			}
+		}
+		a.json = append(a.json, `{"title":`...)
+		a.json = strconv.AppendQuote(a.json, a.title)
+		a.json = append(a.json, `,"status":`...)
+		a.json = strconv.AppendInt(a.json, int64(a.status), 10)
+		a.json = append(append(append(a.json, `,"reason":"`...), reason.String()...), `","detail":`...)
+		a.page = pages.Render(a.title)
+		all[reason] = a
+	}
+	return &all
+}
+
+// maxJitter bounds how far refusals are spread over time.
+const maxJitter = 2 * time.Second
+
+// jitter lengthens a wait, so that those refused together do not return as one wave.
+// It never shortens it: nobody is sent back before an opening.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Int64N(int64(min(d/2+250*time.Millisecond, maxJitter))))
+}
+
+// write sends the answer. detail replaces the usual words where the request itself is
+// at fault; retry is the wait before jitter, 0 where asking again makes no sense.
+func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
+	resp := &c.Response
+	resp.SetStatusCode(a.status)
+	h := &resp.Header
+	h.SetCanonical(hdrReason, reasonBytes[a.reason])
+	h.SetCanonical(hdrCacheControl, noStore)
+	if retry > 0 {
+		retry = jitter(retry)
+		r.num = strconv.AppendInt(r.num[:0], seconds(retry), 10)
+		h.SetCanonical(hdrRetryAfter, r.num)
+	}
+	if detail == "" {
+		detail = a.detail
+	}
+	if r.head.wantsHTML() {
+		a.writePage(c, r, retry, detail)
+		return
+	}
+	if a.own != nil && a.own.JSON != nil {
+		h.SetContentTypeBytes(applicationJSON)
+		resp.SetBodyRaw(a.own.JSON)
+		return
+	}
+	h.SetContentTypeBytes(problemJSON)
+	out := append(r.out[:0], a.json...)
+	out = strconv.AppendQuote(out, detail)
+	if retry > 0 {
+		out = strconv.AppendInt(append(out, `,"retry_after_ms":`...), retry.Milliseconds(), 10)
+	}
+	if a.reason == gate.SoldOut {
+		out = strconv.AppendBool(append(out, `,"final":`...), retry == 0)
+	}
+	r.out = append(out, '}', '\n')
+	resp.SetBody(r.out)
+}
+
+func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
+	h := &c.Response.Header
+	if a.location != "" {
+		c.Response.SetStatusCode(fasthttp.StatusSeeOther)
+		h.Set("Location", a.location)
+		return
+	}
+	h.SetContentTypeBytes(htmlUTF8)
+	if a.own != nil && a.own.Page != nil {
+		c.Response.SetBodyRaw(a.own.Page)
+		return
+	}
+	repost := "1"
+	if m := string(r.head.method); m == "GET" || m == "HEAD" {
+		repost = "0"
+	}
+	c.Response.SetBodyString(strings.NewReplacer(
+		pages.SlotDetail, html.EscapeString(detail),
+		pages.SlotSeconds, strconv.FormatInt(seconds(retry), 10),
+		pages.SlotRepost, repost,
+	).Replace(a.page))
+}
+
+// seconds rounds up, because a client that comes back early is refused again.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+var (
+	hdrReason       = []byte("Penstock-Reason")
+	hdrCacheControl = []byte("Cache-Control")
+	hdrRetryAfter   = []byte("Retry-After")
+	noStore         = []byte("no-store")
+	problemJSON     = []byte("application/problem+json")
+	applicationJSON = []byte("application/json")
+	htmlUTF8        = []byte("text/html; charset=utf-8")
+
+	reasonBytes = func() (b [64][]byte) {
+		for _, r := range gate.Reasons() {
+			b[r] = []byte(r.String())
+		}
+		return b
+	}()
+)

@@ -1,0 +1,385 @@
+package proxy
+
+// The head of a request, scanned once from the bytes on the wire, strictly: what two
+// parsers could read differently is refused, nothing is normalised, and what is
+// forwarded later is copied from here. fasthttp's own accessors are not used, because
+// several of them rewrite the request they read.
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+
+	"penstock/rules"
+)
+
+// known is a header the proxy itself has an opinion on.
+type known uint8
+
+const (
+	other known = iota
+	hHost
+	hAccept
+	hConnection
+	hContentLength
+	hContentType
+	hCookie
+	hExpect
+	hForwarded // X-Forwarded-*, Forwarded, X-Real-Ip …: addresses and names a client may forge
+	hHop       // hop-by-hop, never forwarded
+	hOverride  // asks the shop to read another method than was sent
+	hPenstock
+	hTransferEncoding
+	hXFF
+)
+
+// maxFields bounds the number of header lines.
+const maxFields = 100
+
+type field struct {
+	name, value []byte // views of the raw head
+	known       known
+}
+
+// head is what is known of the request line and the header lines.
+type head struct {
+	method, target, rawPath, query []byte
+	host                           []byte // lower case, without port and trailing dot
+	fields                         []field
+	accept, contentType            []byte
+	length                         int // of the body: -1 chunked, 0 none
+	http10                         bool
+	override                       bool
+	hostBuf                        []byte
+}
+
+// fault is what is wrong with a request, in words for its sender; "" means nothing.
+type fault string
+
+const (
+	faultTooMany fault = "too many header lines"
+	faultMethod  fault = "this method is not supported"
+)
+
+// scan reads the head of c. It answers the first fault found.
+func (h *head) scan(c *fasthttp.RequestCtx) fault {
+	header := &c.Request.Header
+	h.method, h.target = header.Method(), header.RequestURI()
+	h.accept, h.contentType, h.host, h.override, h.fields = nil, nil, nil, false, h.fields[:0]
+	switch string(header.Protocol()) {
+	case "HTTP/1.1":
+		h.http10 = false
+	case "HTTP/1.0":
+		h.http10 = true
+	default:
+		return "only HTTP/1.0 and HTTP/1.1 are spoken here"
+	}
+	if !methodOK(h.method) {
+		return faultMethod
+	}
+	if f := h.scanFields(header.RawHeaders()); f != "" {
+		return f
+	}
+	h.length = max(0, header.ContentLength())
+	if header.ContentLength() == -1 {
+		h.length = -1
+	}
+	return h.scanTarget()
+}
+
+func methodOK(m []byte) bool {
+	for _, c := range m {
+		if (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return string(m) != "CONNECT" && string(m) != "TRACE"
+}
+
+func (h *head) scanFields(raw []byte) fault {
+	var hosts, lengths, codings, types int
+	for len(raw) > 0 {
+		i := bytes.IndexByte(raw, '\n')
+		if i < 1 || raw[i-1] != '\r' {
+			return "a header line does not end in CR LF"
+		}
+		line := raw[:i-1]
+		if raw = raw[i+1:]; len(line) == 0 {
+			break
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon < 1 || !isToken(line[:colon]) {
+			return "a header line has no proper name"
+		}
+		if len(h.fields) == maxFields {
+			return faultTooMany
+		}
+		f := field{name: line[:colon], value: trimOWS(line[colon+1:])}
+		f.known = classify(f.name)
+		h.fields = append(h.fields, f)
+		switch f.known {
+		case hHost:
+			hosts++
+			if !h.setHost(f.value) {
+				return "the Host is not a host name"
+			}
+		case hAccept:
+			h.accept = f.value
+		case hContentType:
+			types++
+			h.contentType = f.value
+		case hContentLength:
+			lengths++
+		case hTransferEncoding:
+			codings++
+			if !bytes.EqualFold(f.value, chunked) {
+				return "this transfer coding is not supported"
+			}
+		case hExpect:
+			if !bytes.EqualFold(f.value, hundred) {
+				return "this expectation cannot be met"
+			}
+		case hOverride:
+			h.override = true
+		}
+	}
+	if hosts > 1 || lengths > 1 || codings > 1 || types > 1 || lengths+codings > 1 {
+		return "a header that must stand once is there twice"
+	}
+	return ""
+}
+
+var (
+	chunked = []byte("chunked")
+	hundred = []byte("100-continue")
+)
+
+// scanTarget takes the request target apart: origin-form, "*" for OPTIONS, or an
+// absolute form whose host is the Host, of which only the origin-form is kept.
+func (h *head) scanTarget() fault {
+	t := h.target
+	if len(t) > 0 && t[0] != '/' && !(string(t) == "*" && string(h.method) == "OPTIONS") {
+		rest, ok := cutScheme(t)
+		if !ok {
+			return "the request target is not a path"
+		}
+		authority := rest
+		if i := bytes.IndexAny(rest, "/?"); i >= 0 {
+			authority = rest[:i]
+		}
+		var named head
+		if !named.setHost(authority) || !bytes.Equal(named.host, h.host) {
+			return "the request target names another host than the Host header"
+		}
+		if t = rest[len(authority):]; len(t) == 0 || t[0] != '/' {
+			return "the request target has no path"
+		}
+		h.target = t
+	}
+	h.rawPath, h.query = t, nil
+	if i := bytes.IndexByte(t, '?'); i >= 0 {
+		h.rawPath, h.query = t[:i], t[i+1:]
+	}
+	for i, c := range t {
+		if c <= ' ' || c == 0x7f || c == '#' {
+			return "the request target has a character that must be encoded"
+		}
+		if c == '%' && i+2 < len(t) && t[i+1] == '0' && t[i+2] == '0' && i < len(h.rawPath) {
+			return "the path has a NUL"
+		}
+	}
+	return ""
+}
+
+func cutScheme(t []byte) ([]byte, bool) {
+	for _, scheme := range []string{"http://", "https://"} {
+		if len(t) > len(scheme) && bytes.EqualFold(t[:len(scheme)], []byte(scheme)) {
+			return t[len(scheme):], true
+		}
+	}
+	return nil, false
+}
+
+// setHost keeps the lower-case name of a Host value without its port and without a
+// trailing dot. It refuses what is not reg-name[:port] or [IPv6][:port].
+func (h *head) setHost(v []byte) bool {
+	name := v
+	if len(v) > 0 && v[0] == '[' {
+		i := bytes.IndexByte(v, ']')
+		if i < 0 {
+			return false
+		}
+		name = v[:i+1]
+	} else if i := bytes.IndexByte(v, ':'); i >= 0 {
+		name = v[:i]
+	}
+	if port := v[len(name):]; len(port) > 0 {
+		if port[0] != ':' || len(port) > 6 {
+			return false
+		}
+		for _, c := range port[1:] {
+			if c < '0' || c > '9' {
+				return false
+			}
+		}
+	}
+	h.hostBuf = h.hostBuf[:0]
+	for i, c := range name {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		case name[0] == '[' && (c == ':' || i == 0 || i == len(name)-1):
+		default:
+			return false
+		}
+		h.hostBuf = append(h.hostBuf, c)
+	}
+	h.host = bytes.TrimSuffix(h.hostBuf, dot)
+	return len(h.host) > 0
+}
+
+var dot = []byte(".")
+
+// value finds the one value of a header. More than one line of it is a fault.
+func (h *head) value(name string) (v []byte, n int) {
+	for i := range h.fields {
+		if equalFold(h.fields[i].name, name) {
+			v = h.fields[i].value
+			n++
+		}
+	}
+	return v, n
+}
+
+// wantsHTML reports whether the client would rather be shown a page than JSON.
+func (h *head) wantsHTML() bool { return bytes.Contains(h.accept, textHTML) }
+
+var textHTML = []byte("text/html")
+
+// classify names the headers the proxy has an opinion on. "_" counts as "-", because
+// CGI and PHP cannot tell the two apart.
+func classify(name []byte) known {
+	switch name[0] | 0x20 {
+	case 'a':
+		if equalFold(name, "Accept") {
+			return hAccept
+		}
+	case 'c':
+		switch {
+		case equalFold(name, "Cookie"):
+			return hCookie
+		case equalFold(name, "Connection"):
+			return hConnection
+		case equalFold(name, "Content-Length"):
+			return hContentLength
+		case equalFold(name, "Content-Type"):
+			return hContentType
+		case equalFold(name, "Cf-Connecting-Ip"):
+			return hForwarded
+		}
+	case 'e':
+		if equalFold(name, "Expect") {
+			return hExpect
+		}
+	case 'f':
+		if equalFold(name, "Forwarded") || equalFold(name, "Fastly-Client-Ip") {
+			return hForwarded
+		}
+	case 'h':
+		if equalFold(name, "Host") {
+			return hHost
+		}
+	case 'k':
+		if equalFold(name, "Keep-Alive") {
+			return hHop
+		}
+	case 'p':
+		if len(name) >= 9 && equalFold(name[:9], "Penstock-") {
+			return hPenstock
+		}
+		if equalFold(name, "Proxy-Connection") || equalFold(name, "Proxy-Authorization") {
+			return hHop
+		}
+	case 't':
+		switch {
+		case equalFold(name, "Transfer-Encoding"):
+			return hTransferEncoding
+		case equalFold(name, "Te"), equalFold(name, "Trailer"):
+			return hHop
+		case equalFold(name, "True-Client-Ip"):
+			return hForwarded
+		}
+	case 'u':
+		if equalFold(name, "Upgrade") {
+			return hHop
+		}
+	case 'x':
+		return classifyX(name)
+	}
+	return other
+}
+
+func classifyX(name []byte) known {
+	switch {
+	case equalFold(name, "X-Forwarded-For"):
+		return hXFF
+	case len(name) > 12 && equalFold(name[:12], "X-Forwarded-"),
+		equalFold(name, "X-Real-Ip"), equalFold(name, "X-Client-Ip"):
+		return hForwarded
+	case equalFold(name, "X-Http-Method-Override"), equalFold(name, "X-Http-Method"),
+		equalFold(name, "X-Method-Override"):
+		return hOverride
+	}
+	return other
+}
+
+// equalFold compares a header name with one of ours, without case and with "_" as "-".
+func equalFold(name []byte, ours string) bool {
+	if len(name) != len(ours) {
+		return false
+	}
+	for i, c := range name {
+		if c == '_' {
+			c = '-'
+		}
+		if d := ours[i]; c != d && (c|0x20 != d|0x20 || d|0x20 < 'a' || d|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+func trimOWS(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+var tokenChar = func() (t [256]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		t[c] = true
+	}
+	return t
+}()
+
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if !tokenChar[c] {
+			return false
+		}
+	}
+	return true
+}
+
+// match asks the rules which sale or route the request belongs to.
+func (r *request) match(bodyRead bool) rules.Hit {
+	return r.set.Match(&rules.Request{
+		At: r.facts.At, Method: r.head.method, Host: r.head.host, Path: &r.path,
+		From: r.facts.IP, Params: &r.params, Body: bodyRead,
+	})
+}

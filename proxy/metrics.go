@@ -1,0 +1,106 @@
+package proxy
+
+// What is counted. Labels are bounded by the configuration: sale, route, gate,
+// reason, priority, outcome; never an address, an account or a client's string.
+// Counters are looked up once, when rules are put to use, not per request.
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+type metrics struct {
+	requests  *prometheus.CounterVec
+	refusals  *prometheus.CounterVec
+	watched   *prometheus.CounterVec
+	outcomes  *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	gate      *prometheus.HistogramVec
+	origin    *prometheus.HistogramVec
+	panics    prometheus.Counter
+	acceptErr prometheus.Counter
+}
+
+// buckets span from a refusal to a very slow shop, in seconds.
+var buckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "penstock", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "penstock", Name: name, Help: help, Buckets: buckets}, labels)
+		reg.MustRegister(h)
+		return h
+	}
+	return &metrics{
+		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),
+		refusals:  counter("gate_refusals_total", "Refusals that counted, by gate.", "sale", "gate"),
+		watched:   counter("observed_refusals_total", "Refusals that only watched (enforce: false), by gate and reason.", "sale", "gate", "reason"),
+		outcomes:  counter("stock_outcomes_total", "What requests that held a unit came to.", "sale", "outcome"),
+		duration:  histogram("request_duration_seconds", "From the head of a request to its settled end.", "sale", "route"),
+		gate:      histogram("gate_duration_seconds", "Time spent in gates that may wait.", "gate"),
+		origin:    histogram("origin_duration_seconds", "From the first byte sent to the origin to its answer.", "sale", "route"),
+		panics:    counter("panics_total", "Panics contained to one request.").WithLabelValues(),
+		acceptErr: counter("accept_errors_total", "Connections that could not be accepted, for want of descriptors or memory.").WithLabelValues(),
+	}
+}
+
+// counts are the counters of one sale or route, ready to be bumped.
+type counts struct {
+	m        *metrics
+	sale     string
+	reasons  [64]prometheus.Counter
+	refusals [gates]prometheus.Counter
+	outcomes [3]prometheus.Counter
+	duration prometheus.Observer
+	origin   prometheus.Observer
+}
+
+func (m *metrics) counts(sale, route string) *counts {
+	c := &counts{
+		m: m, sale: sale,
+		duration: m.duration.WithLabelValues(sale, route),
+		origin:   m.origin.WithLabelValues(sale, route),
+	}
+	for _, r := range gate.Reasons() {
+		c.reasons[r] = m.requests.WithLabelValues(sale, route, r.String())
+	}
+	if sale != "" {
+		for i, name := range gateNames {
+			c.refusals[i] = m.refusals.WithLabelValues(sale, name)
+		}
+		for _, o := range []rules.Outcome{rules.OutcomeUnknown, rules.OutcomeSold, rules.OutcomeFree} {
+			c.outcomes[o] = m.outcomes.WithLabelValues(sale, o.String())
+		}
+	} else {
+		for i, name := range gateNames {
+			c.refusals[i] = m.refusals.WithLabelValues("", name)
+		}
+	}
+	return c
+}
+
+func (c *counts) refusedBy(i int) { c.refusals[i].Inc() }
+
+func (c *counts) observed(i int, reason gate.Reason) {
+	c.m.watched.WithLabelValues(c.sale, gateNames[i], reason.String()).Inc()
+}
+
+// done counts a settled request.
+func (c *counts) done(r *request) {
+	c.reasons[r.answered].Inc()
+	c.duration.Observe(time.Since(r.facts.At).Seconds())
+	if r.end.Kind == gate.Answered {
+		c.origin.Observe(r.end.Took.Seconds())
+	}
+}
+
+// waiting are the gates whose time is worth a clock: they may wait for something.
+const waiting = 1<<stock | 1<<slot | 1<<start

@@ -1,0 +1,253 @@
+// Package proxy is the gateway's HTTP side: the life of a request, from the first
+// byte to the settled end, is Handle in this file, top to bottom.
+//
+// It is the only package that knows HTTP. It knows no gate but by the contract of
+// proxy/gate; which gates exist is decided where the binary is wired. Answers are
+// never replayed to another request, and nothing is retried: a request that may place
+// an order reaches the origin at most once.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+// Gates are the questions asked of every request, in this order: cheap before dear,
+// memory before store, what is easily given back before what is not. A nil gate is open.
+type Gates struct {
+	Schedule        gate.Gate // is the sale open?
+	Ban             gate.Gate // is this address or account banned?
+	Eligible        gate.Gate // may this account take part?
+	RateIP          gate.Gate // has this address asked too often?
+	RateAccount     gate.Gate // has this account?
+	InFlightIP      gate.Gate // is too much of this address running already?
+	InFlightAccount gate.Gate // is too much of this account?
+
+	// A sale's body is read here, so that nobody holds a unit while dripping bytes.
+
+	SoldOut   gate.Gate // latched as sold out, or has this account already won? (memory only)
+	Challenge gate.Gate // must it prove itself first, and has it?
+	Place     gate.Gate // is there a place to wait, with a wait worth waiting?
+	Stock     gate.Gate // is a unit left, and may this account have it?
+	Slot      gate.Gate // waits for the origin
+	Start     gate.Gate // the durable fence without which no byte is sent
+}
+
+// The gates by number: bits of request.held, and names in metrics.
+const (
+	schedule = iota
+	ban
+	eligible
+	rateIP
+	rateAccount
+	inFlightIP
+	inFlightAccount
+	soldOut
+	challenge
+	place
+	stock
+	slot
+	start
+	gates
+)
+
+var gateNames = [gates]string{
+	"schedule", "ban", "eligible", "rate_ip", "rate_account", "in_flight_ip", "in_flight_account",
+	"sold_out", "challenge", "place", "stock", "slot", "start",
+}
+
+func (g *Gates) list() [gates]gate.Gate {
+	return [gates]gate.Gate{
+		g.Schedule, g.Ban, g.Eligible, g.RateIP, g.RateAccount, g.InFlightIP, g.InFlightAccount,
+		g.SoldOut, g.Challenge, g.Place, g.Stock, g.Slot, g.Start,
+	}
+}
+
+// Proxy handles requests. New makes one; Use gives it rules, now and at every reload.
+type Proxy struct {
+	gates   [gates]gate.Gate
+	current atomic.Pointer[ruled]
+	secret  secret
+	jwts    *jwts
+	metrics *metrics
+	log     *slog.Logger
+	tokens  tokens
+
+	gateTimes [gates]prometheus.Observer
+	throttle  throttle
+
+	requests sync.Pool
+	draining atomic.Bool
+	late     sync.WaitGroup // requests whose answer is still awaited after we gave up
+	ctx      context.Context
+}
+
+// request is one request on its way. It is used again after its last Release.
+type request struct {
+	*ruled
+	c       *fasthttp.RequestCtx
+	facts   gate.Facts
+	end     gate.End
+	held    uint32 // bit i: gate i is owed a Release
+	out     []byte // scratch
+	num     []byte
+	account []byte // memory of facts.Account
+	item    []byte // and of facts.Item
+	body    []byte // of a sale, read whole
+
+	head       head
+	path       rules.Path
+	params     params
+	trusted    bool // the peer is a trusted proxy
+	newVisitor string
+	route      *rules.Route
+	counts     *counts // of the sale or route
+	answered   gate.Reason
+	bodiless   int  // ≥ 0: the answer has no body, but may say it would have this many bytes
+	whole      bool // the body has been read whole
+	lapsed     bool // an observed sale's request whose facts cannot be used
+	streaming  bool // the answer is still being written when Handle returns
+}
+
+// Handle is the life of a request.
+func (p *Proxy) Handle(c *fasthttp.RequestCtx) {
+	r := p.begin(c)
+	defer p.finish(r)
+
+	if !p.readHead(r) || !p.pass(r, schedule, soldOut) {
+		return
+	}
+	if !p.readBody(r) || !p.pass(r, soldOut, stock) || p.gone(r) {
+		return
+	}
+	if !p.pass(r, stock, start) || p.gone(r) {
+		return
+	}
+	r.end = gate.End{} // from here on nobody may take the unit back but who knows the end
+	if !p.pass(r, start, gates) {
+		return
+	}
+	p.forward(r)
+}
+
+// needsFacts are the gates that make no sense without account, item and quantity.
+const needsFacts = 1<<eligible | 1<<soldOut | 1<<challenge | 1<<stock | 1<<start
+
+// pass asks the gates from i to before j. It answers false, and the client, at the
+// first refusal that counts.
+func (p *Proxy) pass(r *request, i, j int) bool {
+	for ; i < j; i++ {
+		g := p.gates[i]
+		if g == nil || r.lapsed && needsFacts&(1<<i) != 0 {
+			continue
+		}
+		v := p.timed(i, g, &r.facts)
+		if v.OK() {
+			r.held |= 1 << i
+			continue
+		}
+		if observed(i, r.facts.Sale) {
+			r.counts.observed(i, v.Reason)
+			continue
+		}
+		r.counts.refusedBy(i)
+		r.end = gate.End{Kind: gate.Refused}
+		if i == start {
+			r.end.Kind = gate.Unsent
+		}
+		p.trouble(v)
+		p.refuse(r, v, "")
+		return false
+	}
+	return true
+}
+
+// observed reports whether gate i only watches this sale. The queue in front of the
+// origin is nobody's to switch off: it protects all that is behind it.
+func observed(i int, s *rules.Sale) bool {
+	if s == nil || i == place || i == slot {
+		return false
+	}
+	switch i {
+	case rateIP, inFlightIP:
+		return !s.Enforce || !s.Limits.IP.Enforce
+	case rateAccount, inFlightAccount:
+		return !s.Enforce || !s.Limits.Account.Enforce
+	}
+	return !s.Enforce
+}
+
+// gone gives up on a client that has left: nobody is there to read the answer.
+func (p *Proxy) gone(r *request) bool {
+	if r.facts.Sale == nil && r.held&(1<<slot) == 0 {
+		return false // it holds nothing yet that others wait for
+	}
+	if c, ok := r.c.Conn().(*conn); !ok || !c.gone() {
+		return false
+	}
+	r.end = gate.End{Kind: gate.Unsent}
+	r.answered = gate.ClientGone
+	r.c.SetConnectionClose()
+	return true
+}
+
+// refuse answers the client. detail is in the client's words, "" for the usual ones.
+func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
+	r.answered = v.Reason
+	if r.unread() || v.Reason == gate.BadRequest || p.draining.Load() {
+		r.c.SetConnectionClose()
+	}
+	p.greet(r)
+	r.answers(r.facts.Sale, r.route)[v.Reason].write(r.c, r, v.Retry, string(detail))
+}
+
+// finish settles a request, whatever way Handle was left. An answer that is still
+// being written settles when it is done.
+func (p *Proxy) finish(r *request) {
+	if e := recover(); e != nil {
+		p.log.Error("panic", "at", fmt.Sprint(e), "stack", string(debug.Stack()))
+		r.c.Response.Reset()
+		p.refuse(r, gate.Verdict{Reason: gate.Internal}, "")
+		r.c.SetConnectionClose()
+		r.streaming = false
+	}
+	if !r.streaming {
+		p.settle(r)
+	}
+}
+
+// settle is the one place where everything taken is given back, last taken first.
+func (p *Proxy) settle(r *request) {
+	won := r.holdsUnit()
+	for i := gates - 1; i >= 0; i-- {
+		if r.held&(1<<i) != 0 {
+			r.held &^= 1 << i
+			p.gates[i].Release(&r.facts, r.end)
+		}
+	}
+	r.counts.done(r)
+	if won {
+		p.logWinner(r)
+	}
+	p.put(r)
+}
+
+// holdsUnit reports whether the request has taken a unit of a sale.
+func (r *request) holdsUnit() bool {
+	s := r.facts.Sale
+	if s == nil || s.Stock == nil || r.held&(1<<stock) == 0 {
+		return false
+	}
+	_, sold := s.Stock.Items[r.facts.Item]
+	return sold
+}

@@ -1,0 +1,232 @@
+package proxy
+
+// From the bytes of a request to its facts, and back into the pool.
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+// tokens makes a token per request: eight random bytes per process, then a counter.
+type tokens struct {
+	boot  uint64
+	count atomic.Uint64
+}
+
+func newTokens() tokens {
+	var b [8]byte
+	rand.Read(b[:])
+	return tokens{boot: binary.BigEndian.Uint64(b[:])}
+}
+
+func (t *tokens) next() (k gate.Token) {
+	binary.BigEndian.PutUint64(k[:8], t.boot)
+	binary.BigEndian.PutUint64(k[8:], t.count.Add(1))
+	return k
+}
+
+func (p *Proxy) begin(c *fasthttp.RequestCtx) *request {
+	r := p.requests.Get().(*request)
+	r.c, r.ruled = c, p.current.Load()
+	r.end = gate.End{Kind: gate.Refused}
+	r.facts = gate.Facts{At: c.Time(), Priority: rules.Browse, Token: p.tokens.next()}
+	r.counts = r.rest
+	return r
+}
+
+func (p *Proxy) put(r *request) {
+	r.c, r.ruled, r.route, r.counts = nil, nil, nil, nil
+	r.facts = gate.Facts{}
+	r.params = params{fields: r.params.fields[:0]}
+	r.trusted, r.newVisitor, r.answered, r.streaming = false, "", gate.Unset, false
+	r.whole, r.lapsed = false, false
+	if r.body = r.body[:0]; cap(r.body) > keepBody {
+		r.body = nil
+	}
+	p.requests.Put(r)
+}
+
+// keepBody bounds the body buffer a pooled request keeps, in bytes.
+const keepBody = 64 << 10
+
+// readHead parses strictly, finds the sale or route and the facts of the head.
+func (p *Proxy) readHead(r *request) bool {
+	if f := r.head.scan(r.c); f != "" {
+		return p.bad(r, f)
+	}
+	r.path.Parse(r.head.rawPath)
+	r.params.query = r.head.query
+	r.facts.IP, r.trusted = clientAddr(r.set, &r.head, peerAddr(r.c.RemoteAddr()))
+	hit := r.match(false)
+	if hit.NeedBody {
+		// Which sale it is stands in the body. Until that is read the request holds
+		// nothing but its connection.
+		if !p.readWhole(r, r.bodyLimit, r.bodyTimeout) {
+			return false
+		}
+		if r.params.kind == bodyForeign {
+			return p.bad(r, "the body is not of a type this path reads")
+		}
+		hit = r.match(true)
+	}
+	if hit.Refuse != "" {
+		if hit.Method {
+			r.c.Response.Header.Set("Allow", r.set.Allowed(&r.path))
+			p.refuse(r, gate.Verdict{Reason: gate.Method}, fault(hit.Refuse))
+			return false
+		}
+		return p.bad(r, fault(hit.Refuse))
+	}
+	if r.head.override && r.set.OnSalePath(&r.path) {
+		return p.bad(r, "the method may not be overridden here")
+	}
+	if p.draining.Load() {
+		p.refuse(r, gate.Verdict{Reason: gate.Draining, Retry: time.Second}, "")
+		return false
+	}
+	if hit.Sale == nil {
+		return p.headOfRoute(r, hit.Route)
+	}
+	r.facts.Sale, r.facts.Priority = hit.Sale, rules.Order
+	r.counts = r.bySale[hit.Sale]
+	v, f := p.account(r, hit.Sale)
+	if v.OK() {
+		return true
+	}
+	return p.lapse(r, v, f)
+}
+
+// lapse refuses a request whose facts a sale cannot use. Where the sale only
+// observes, it is counted and goes on, out of the sight of the gates that need them.
+func (p *Proxy) lapse(r *request, v gate.Verdict, f fault) bool {
+	if s := r.facts.Sale; s != nil && !s.Enforce {
+		r.counts.observed(eligible, v.Reason)
+		r.lapsed = true
+		return true
+	}
+	p.refuse(r, v, f)
+	return false
+}
+
+func (p *Proxy) headOfRoute(r *request, route *rules.Route) bool {
+	if route != nil {
+		r.route, r.facts.Priority, r.counts = route, route.Priority, r.byRoute[route]
+	}
+	if int64(r.head.length) > r.set.Client.MaxBody {
+		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
+		return false
+	}
+	return true
+}
+
+// bad refuses a malformed request.
+func (p *Proxy) bad(r *request, f fault) bool {
+	v := gate.Verdict{Reason: gate.BadRequest}
+	switch f {
+	case faultMethod:
+		v.Reason = gate.Method
+	case faultTooMany:
+		v.Reason = gate.HeadTooLarge
+	}
+	p.refuse(r, v, f)
+	return false
+}
+
+// readBody reads a sale's body whole and finds the facts in it.
+func (p *Proxy) readBody(r *request) bool {
+	sale := r.facts.Sale
+	if sale == nil {
+		return true
+	}
+	if r.head.length != 0 && !r.whole && !p.readWhole(r, sale.Limits.Body, sale.Limits.BodyTimeout) {
+		return false
+	}
+	if f := r.bodyFacts(sale); f != "" {
+		return p.lapse(r, gate.Verdict{Reason: gate.BadRequest}, f)
+	}
+	return true
+}
+
+// readWhole reads the body into memory, within a size and a time.
+func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool {
+	if r.head.length == 0 {
+		return true
+	}
+	if int64(r.head.length) > limit {
+		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
+		return false
+	}
+	if err := r.c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		p.refuse(r, gate.Verdict{Reason: gate.Internal, Err: err}, "")
+		return false
+	}
+	c, _ := r.c.Conn().(*conn)
+	err := r.fill(&upload{from: r.c.RequestBodyStream(), conn: c, left: limit, chunked: r.head.length < 0})
+	switch {
+	case err == nil:
+	case errors.Is(err, errUploadTooLarge):
+		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.refuse(r, gate.Verdict{Reason: gate.BodyTimeout}, "")
+	default:
+		p.bad(r, "the body does not end where it should")
+	}
+	if err != nil {
+		r.c.SetConnectionClose()
+		return false
+	}
+	if err := r.params.setBody(r.head.contentType, r.body); err != nil {
+		return p.bad(r, fault(err.Error()))
+	}
+	r.whole = true
+	return true
+}
+
+// fill reads u to its end into r.body.
+func (r *request) fill(u *upload) error {
+	for {
+		if len(r.body) == cap(r.body) {
+			r.body = append(r.body, 0)[:len(r.body)]
+		}
+		n, err := u.Read(r.body[len(r.body):cap(r.body)])
+		r.body = r.body[:len(r.body)+n]
+		if err == io.EOF {
+			if r.head.length > 0 && len(r.body) != r.head.length {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// unread reports whether so much of the body is outstanding that the connection is
+// better closed than drained.
+func (r *request) unread() bool {
+	return !r.whole && (r.head.length < 0 || r.head.length > drainable)
+}
+
+// drainable is the most of a refused body that is read to keep its connection, bytes.
+const drainable = 16 << 10
+
+// greet hands a newcomer the cookie that makes it known.
+func (p *Proxy) greet(r *request) {
+	if r.newVisitor != "" {
+		r.c.Response.Header.Add("Set-Cookie", visitorCookie+"="+r.newVisitor+"; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax")
+	}
+}
+
+func tokenString(t gate.Token) string { return hex.EncodeToString(t[:]) }

@@ -1,0 +1,52 @@
+package proxy
+
+// Signed visitor cookies, and hashes of accounts for the log. Every MAC covers its
+// purpose, so that a value made for one can never stand for another.
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+)
+
+const visitorCookie = "penstock_visitor"
+
+// ownCookies is the prefix of cookies the origin neither sees nor sets.
+const ownCookies = "penstock_"
+
+// secret signs; at least 32 bytes.
+type secret []byte
+
+func (s secret) mac(purpose, value string) []byte {
+	m := hmac.New(sha256.New, s)
+	m.Write([]byte{byte(len(purpose))})
+	m.Write([]byte(purpose))
+	m.Write([]byte(value))
+	return m.Sum(nil)
+}
+
+// visitor checks a cookie's value and answers the visitor's id.
+func (s secret) visitor(cookie string) (id string, ok bool) {
+	const idLen, macLen = 22, 22 // base64url of 16 bytes
+	if len(cookie) != idLen+1+macLen || cookie[idLen] != '.' {
+		return "", false
+	}
+	want := base64.RawURLEncoding.EncodeToString(s.mac("visitor", cookie[:idLen])[:16])
+	return cookie[:idLen], subtle.ConstantTimeCompare([]byte(want), []byte(cookie[idLen+1:])) == 1
+}
+
+// newVisitor makes a visitor's id and the cookie's value that proves it.
+func (s secret) newVisitor() (id, cookie string) {
+	var b [16]byte
+	rand.Read(b[:])
+	id = base64.RawURLEncoding.EncodeToString(b[:])
+	return id, id + "." + base64.RawURLEncoding.EncodeToString(s.mac("visitor", id)[:16])
+}
+
+// hash names an account in the log without telling who it is.
+func (s secret) hash(account string) string {
+	return hex.EncodeToString(s.mac("log", account)[:8])
+}

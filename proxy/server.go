@@ -1,0 +1,241 @@
+package proxy
+
+// Making a proxy, putting rules to use, serving and leaving.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+	"penstock/proxy/upstream"
+	"penstock/rules"
+)
+
+// Options is what a proxy is made of.
+type Options struct {
+	Gates    Gates
+	Secret   []byte // at least 32 bytes; signs cookies, hashes accounts in the log
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// ruled is everything derived from one set of rules, swapped as one.
+type ruled struct {
+	set            *rules.Set
+	origin         *upstream.Origin
+	rest           *counts // of requests that are no sale's and no route's
+	bySale         map[*rules.Sale]*counts
+	byRoute        map[*rules.Route]*counts
+	saleAnswers    map[*rules.Sale]*answers
+	routeAnswers   map[*rules.Route]*answers
+	restAnswers    *answers
+	accountHeaders []string
+	bodyLimit      int64 // of bodies that must be read to find their sale
+	bodyTimeout    time.Duration
+}
+
+func (u *ruled) answers(s *rules.Sale, r *rules.Route) *answers {
+	if s != nil {
+		return u.saleAnswers[s]
+	}
+	if r != nil {
+		return u.routeAnswers[r]
+	}
+	return u.restAnswers
+}
+
+// New makes a proxy without rules; Use must come before the first request.
+func New(o Options) *Proxy {
+	p := &Proxy{
+		gates: o.Gates.list(), secret: o.Secret, jwts: newJWTs(), log: o.Log,
+		metrics: newMetrics(o.Registry), tokens: newTokens(), ctx: context.Background(),
+	}
+	for i, name := range gateNames {
+		p.gateTimes[i] = p.metrics.gate.WithLabelValues(name)
+	}
+	p.throttle = throttle{last: map[string]time.Time{}, left: map[string]int{}}
+	p.requests.New = func() any { return new(request) }
+	return p
+}
+
+// Use puts rules to use for every request that begins from now on. Those under way
+// keep the rules they began with.
+func (p *Proxy) Use(set *rules.Set) {
+	o := set.Origin
+	u := &ruled{
+		set: set,
+		origin: upstream.New(upstream.Config{
+			Network: o.Network, Address: o.Address, MaxIdle: o.MaxConcurrency,
+			Connect: o.ConnectTimeout, Response: o.ResponseTimeout, IdleBody: o.IdleBodyTimeout,
+		}),
+		rest:         p.metrics.counts("", ""),
+		bySale:       map[*rules.Sale]*counts{},
+		byRoute:      map[*rules.Route]*counts{},
+		saleAnswers:  map[*rules.Sale]*answers{},
+		routeAnswers: map[*rules.Route]*answers{},
+		restAnswers:  render(set.Answers),
+	}
+	for _, s := range set.Sales {
+		u.bySale[s] = p.metrics.counts(s.Name, "")
+		u.saleAnswers[s] = render(set.Answers, s.Answers)
+		if s.Match.NeedsBody() {
+			u.bodyLimit = max(u.bodyLimit, s.Limits.Body)
+			u.bodyTimeout = max(u.bodyTimeout, s.Limits.BodyTimeout)
+		}
+		for _, a := range s.Account {
+			if a.Kind == rules.FromHeader {
+				u.accountHeaders = append(u.accountHeaders, a.Name)
+			}
+		}
+	}
+	for _, r := range set.Routes {
+		u.byRoute[r] = p.metrics.counts("", r.Name)
+		u.routeAnswers[r] = render(set.Answers, r.Answers)
+	}
+	if old := p.current.Swap(u); old != nil {
+		old.origin.Close()
+	}
+}
+
+// Server is one listener's worth of serving.
+type Server struct {
+	p   *Proxy
+	srv *fasthttp.Server
+}
+
+// Server makes the front for p, with the limits of set's client section.
+func (p *Proxy) Server(set *rules.Set) *Server {
+	return &Server{p: p, srv: &fasthttp.Server{
+		Handler:                      p.Handle,
+		ErrorHandler:                 p.malformed,
+		Concurrency:                  1 << 20, // our own gates decide; theirs resets connections
+		ReadBufferSize:               set.Client.MaxHeader,
+		ReadTimeout:                  set.Client.Header,
+		IdleTimeout:                  set.Client.Idle,
+		StreamRequestBody:            true,
+		MaxRequestBodySize:           1, // nothing is read ahead of the handler
+		DisablePreParseMultipartForm: true,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		SecureErrorLogMessage:        true,
+		CloseOnShutdown:              true,
+		Logger:                       quiet{},
+	}}
+}
+
+// quiet drops fasthttp's own log: it can hold bytes of requests, cookies included.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// Serve accepts connections until ln is closed by Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	return s.srv.Serve(&listener{Listener: ln, failed: func(err error) {
+		s.p.metrics.acceptErr.Inc()
+		s.p.warn("accept", err)
+	}})
+}
+
+// Shutdown stops accepting, lets running requests end within ctx, and then waits as
+// long for late answers of the origin.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.p.draining.Store(true)
+	err := s.srv.ShutdownWithContext(ctx)
+	late := make(chan struct{})
+	go func() { s.p.late.Wait(); close(late) }()
+	select {
+	case <-late:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	return err
+}
+
+// malformed answers what fasthttp could not parse.
+func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
+	if cc, ok := c.Conn().(*conn); ok && !cc.began.Load() {
+		c.Response.Reset() // nothing was ever asked: an answer would be taken for the next one
+		cc.mute()
+		return
+	}
+	reason := gate.BadRequest
+	var small *fasthttp.ErrSmallBuffer
+	var netErr net.Error
+	switch {
+	case errors.As(err, &small):
+		reason = gate.HeadTooLarge
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		reason = gate.BodyTooLarge
+	case errors.As(err, &netErr) && netErr.Timeout():
+		reason = gate.BodyTimeout
+	}
+	u := p.current.Load()
+	u.rest.reasons[reason].Inc()
+	u.restAnswers[reason].write(c, &request{ruled: u, c: c}, 0, "")
+	c.SetConnectionClose()
+}
+
+// timed asks gate i, and takes the time if it may wait.
+func (p *Proxy) timed(i int, g gate.Gate, f *gate.Facts) gate.Verdict {
+	if waiting&(1<<i) == 0 {
+		return g.Admit(p.ctx, f)
+	}
+	started := time.Now()
+	v := g.Admit(p.ctx, f)
+	p.gateTimes[i].Observe(time.Since(started).Seconds())
+	return v
+}
+
+// trouble logs what stood behind a refusal, if anything did.
+func (p *Proxy) trouble(v gate.Verdict) {
+	if v.Err != nil {
+		p.warn(v.Reason.String(), v.Err)
+	}
+}
+
+// warn logs trouble at most once a second per kind; what is left out is counted.
+func (p *Proxy) warn(kind string, err error) {
+	if n, ok := p.throttle.allow(kind, time.Now()); ok {
+		p.log.Warn(kind, "err", err, "more", n)
+	}
+}
+
+// throttle lets one line per kind and second through.
+type throttle struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+	left map[string]int
+}
+
+func (t *throttle) allow(kind string, at time.Time) (leftOut int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at.Sub(t.last[kind]) < time.Second {
+		t.left[kind]++
+		return 0, false
+	}
+	leftOut = t.left[kind]
+	t.last[kind], t.left[kind] = at, 0
+	return leftOut, true
+}
+
+// logWinner writes the one line every request that held a unit gets.
+func (p *Proxy) logWinner(r *request) {
+	outcome := r.end.Outcome
+	if r.end.Kind == gate.Refused || r.end.Kind == gate.Unsent {
+		outcome = rules.OutcomeFree
+	}
+	r.counts.outcomes[outcome].Inc()
+	p.log.Info("winner",
+		"sale", r.facts.Sale.Name, "token", tokenString(r.facts.Token),
+		"account", p.secret.hash(r.facts.Account), "item", r.facts.Item, "units", r.facts.Units,
+		"outcome", outcome.String(), "answer", r.answered.String(), "status", r.end.Status,
+		"took_ms", time.Since(r.facts.At).Milliseconds())
+}

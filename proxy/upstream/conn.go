@@ -1,0 +1,209 @@
+package upstream
+
+// One connection: what is written and read on it, its deadlines, and whether it may be
+// used again. It belongs to one exchange at a time and is not safe for concurrent use,
+// but for what upload says.
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	readBuffer = 16 << 10
+	// lastWords is how long an answer is waited for after the origin has stopped
+	// taking the request.
+	lastWords = time.Second
+)
+
+type conn struct {
+	o     *Origin
+	nc    net.Conn
+	br    *bufio.Reader // stays with nc: bytes left in it would belong to the next answer
+	read  deadline
+	write deadline
+	until time.Time // while idle: not to be used after
+
+	raw    syscall.RawConn // nil: cannot be asked, so never used again
+	ask    func(fd uintptr)
+	poll   [1]unix.PollFd
+	silent bool
+
+	// of the exchange under way
+	head    []byte // of the answer, as far as read
+	line    int    // where its last line starts
+	interim int    // 1xx answers skipped
+	ans     answer
+	rolling bool        // the body is being read: IdleBody counts
+	odd     bool        // something happened that forbids use again
+	early   atomic.Bool // upload: the reading side has ended
+}
+
+func newConn(o *Origin, nc net.Conn) *conn {
+	c := &conn{o: o, nc: nc}
+	c.br = bufio.NewReaderSize(c, readBuffer)
+	c.read.set, c.write.set = nc.SetReadDeadline, nc.SetWriteDeadline
+	if s, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	c.ask = c.askQuiet
+	return c
+}
+
+// reset makes c ready for a new exchange.
+func (c *conn) reset() {
+	c.head, c.line, c.interim = c.head[:0], 0, 0
+	c.ans = answer{fields: c.ans.fields[:0]}
+	c.rolling, c.odd = false, false
+	c.early.Store(false)
+}
+
+func (c *conn) close() { c.nc.Close() }
+
+// fit reports whether c may be used again: young enough, and the origin neither spoke
+// nor hung up. Whatever it said was not an answer to the request we are about to send.
+func (c *conn) fit(now time.Time) bool {
+	if c.raw == nil || !now.Before(c.until) {
+		return false
+	}
+	c.silent = false
+	return c.raw.Control(c.ask) == nil && c.silent
+}
+
+// askQuiet asks the kernel without waiting. POLLIN is also set for a half-closed
+// connection; errors and hang-ups are told unasked.
+func (c *conn) askQuiet(fd uintptr) {
+	c.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	n, err := unix.Poll(c.poll[:], 0)
+	c.silent = n == 0 && err == nil
+}
+
+// Read is for br only.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.rolling {
+		c.read.roll(c.o.conf.IdleBody)
+	}
+	return c.nc.Read(p)
+}
+
+func (c *conn) send(p []byte) (int, error) {
+	c.write.roll(c.o.conf.IdleBody)
+	return c.nc.Write(p)
+}
+
+// answer waits for the head of the answer to a request that was written whole, or
+// failed to be with werr. An origin that refuses a request half way may have said why.
+func (c *conn) answer(werr error) error {
+	c.await(werr)
+	return c.answered(werr, c.readAnswer())
+}
+
+// await starts the clock for the head of the answer.
+func (c *conn) await(werr error) {
+	d := c.o.conf.Response
+	if werr != nil && (d <= 0 || d > lastWords) {
+		d = lastWords
+	}
+	c.read.in(d)
+}
+
+// answered joins what became of the two directions. The write error is the cause if
+// both failed, and an answer is better than either.
+func (c *conn) answered(werr, rerr error) error {
+	c.odd = c.odd || werr != nil
+	switch {
+	case rerr == nil:
+		return nil
+	case werr != nil:
+		return &Error{Op: OpWrite, Timeout: timedOut(werr), Err: werr}
+	}
+	return &Error{Op: OpHead, Timeout: timedOut(rerr), Err: rerr}
+}
+
+// readAnswer reads heads until the one that is not interim. After a timeout it can be
+// called again and goes on where it was.
+func (c *conn) readAnswer() error {
+	for {
+		if err := c.readHead(); err != nil {
+			return err
+		}
+		if err := c.ans.parse(c.head); err != nil {
+			return err
+		}
+		switch s := c.ans.status; {
+		case s == 101:
+			return badAnswer("switched protocols unasked")
+		case s >= 200:
+			return nil
+		}
+		if c.interim++; c.interim > maxInterim {
+			return badAnswer("too many interim answers")
+		}
+		c.head, c.line, c.odd = c.head[:0], 0, true
+	}
+}
+
+// readHead reads up to the empty line into c.head.
+func (c *conn) readHead() error {
+	for {
+		part, err := c.br.ReadSlice('\n')
+		c.head = append(c.head, part...)
+		if len(c.head) > maxHead {
+			return badAnswer("head too large")
+		}
+		switch err {
+		case nil:
+		case bufio.ErrBufferFull:
+			continue
+		case io.EOF:
+			return io.ErrUnexpectedEOF
+		default:
+			return err
+		}
+		if n := len(c.head) - c.line; n == 1 || n == 2 && c.head[c.line] == '\r' {
+			return nil
+		}
+		c.line = len(c.head)
+	}
+}
+
+// deadline is one direction's deadline on a connection. Moving it costs about as much
+// as a small read, so it is moved only when it matters.
+type deadline struct {
+	set   func(time.Time) error
+	until time.Time // zero: none
+}
+
+// in sets the deadline exactly; a d of 0 lifts it.
+func (d *deadline) in(span time.Duration) {
+	if span <= 0 {
+		d.at(time.Time{})
+		return
+	}
+	d.at(time.Now().Add(span))
+}
+
+// roll leaves at least span and at most an eighth more; a span of 0 lifts the deadline.
+func (d *deadline) roll(span time.Duration) {
+	if span <= 0 {
+		if !d.until.IsZero() {
+			d.at(time.Time{})
+		}
+		return
+	}
+	now, most := time.Now(), span+span/8
+	if left := d.until.Sub(now); left < span || left > most {
+		d.at(now.Add(most))
+	}
+}
+
+func (d *deadline) at(t time.Time) {
+	d.until = t
+	d.set(t) // fails only on a closed connection, and then so does the next read or write
+}

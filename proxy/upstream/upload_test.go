@@ -1,0 +1,172 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// pattern is n bytes that are not all alike.
+func pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i % 251)
+	}
+	return p
+}
+
+// Bodies of every kind arrive as they are, and the connection is used again.
+func TestBodies(t *testing.T) {
+	o := serve(t, func(p *peer) {
+		for {
+			_, body, ok := p.next()
+			if !ok {
+				return
+			}
+			p.ok(fmt.Sprintf("%x", sha256.Sum256([]byte(body))))
+		}
+	})
+	u := reach(t, o, nil)
+	for _, n := range []int{0, 1, 15, 16, piece - 1, piece, piece + 1, inline, inline + 1, 3*piece + 7, 5 << 20} {
+		body := pattern(n)
+		want := fmt.Sprintf("%x", sha256.Sum256(body))
+		whole := &Request{
+			Head: fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n", n), Length: int64(n),
+			Body: io.MultiReader(iotest.HalfReader(bytes.NewReader(body)), strings.NewReader("never read")),
+		}
+		for name, r := range map[string]*Request{"length": whole, "chunked": stream("/", iotest.HalfReader(bytes.NewReader(body)))} {
+			if status, sum, err := carry(u, r); status != 200 || sum != want || err != nil {
+				t.Errorf("%s %d: got %d, %s, %v", name, n, status, sum, err)
+			}
+		}
+	}
+	if n := o.dialled(); n != 1 {
+		t.Errorf("%d connections for bodies that were all sent and answered, want 1", n)
+	}
+}
+
+// endless is a body that never ends and says how much of it was read.
+type endless struct{ read *int }
+
+func (e endless) Read(p []byte) (int, error) {
+	*e.read += len(p)
+	return len(p), nil
+}
+
+// An origin refuses an upload half way: its answer counts, and the rest is not sent.
+func TestEarlyAnswer(t *testing.T) {
+	const size = 16 << 20
+	ways := map[string]func(*peer){
+		"and closes":          func(p *peer) {},
+		"and resets":          func(p *peer) { p.CloseWrite(); p.reset() },
+		"and stops reading":   func(p *peer) { <-p.o.stopped },
+		"and reads on":        func(p *peer) { io.Copy(io.Discard, p.br) },
+		"after an interim":    nil,
+		"and hangs up for us": func(p *peer) { p.CloseWrite(); io.Copy(io.Discard, p.br) },
+	}
+	for name, then := range ways {
+		t.Run(name, func(t *testing.T) {
+			o := serve(t, func(p *peer) {
+				io.ReadFull(p.br, make([]byte, 1000))
+				if then == nil {
+					p.say("HTTP/1.1 100 Continue\r\n\r\n")
+					io.ReadFull(p.br, make([]byte, 1<<20))
+					p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+					return
+				}
+				p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+				then(p)
+			})
+			u := reach(t, o, nil)
+			read := 0
+			r := &Request{Head: fmt.Appendf(nil, "POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n", size), Body: endless{&read}, Length: size}
+			status, body, err := carry(u, r)
+			if status != 413 || body != "big" || err != nil {
+				t.Errorf("got %d, %q, %v; want 413", status, body, err)
+			}
+			if read >= size {
+				t.Errorf("the whole body was read for an origin that did not want it")
+			}
+			if u.idle.size() != 0 {
+				t.Error("the connection is kept")
+			}
+		})
+	}
+}
+
+// A body that fails is never made to look whole, and the fault is the client's.
+func TestClientFails(t *testing.T) {
+	const size = 1 << 20
+	broken := errors.New("client broke off")
+	bodies := map[string]func() io.Reader{
+		"breaks off": func() io.Reader {
+			return io.MultiReader(bytes.NewReader(pattern(size/2)), iotest.ErrReader(broken))
+		},
+		"ends early": func() io.Reader { return bytes.NewReader(pattern(size / 2)) },
+	}
+	for name, body := range bodies {
+		for _, chunked := range []bool{false, true} {
+			if chunked && name == "ends early" {
+				continue // that is how a chunked body ends
+			}
+			t.Run(fmt.Sprintf("%s/chunked %v", name, chunked), func(t *testing.T) {
+				o := serve(t, func(p *peer) { p.next() })
+				u := reach(t, o, nil)
+				r := stream("/order", body())
+				if !chunked {
+					r = &Request{Head: fmt.Appendf(nil, "POST /order HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n", size), Body: body(), Length: size}
+				}
+				e, err := u.Do(context.Background(), r)
+				if e != nil || ended(err) != OpBody || Unsent(err) || errors.Is(err, io.EOF) {
+					t.Errorf("got %v, %v; want %s, sent", e, err, OpBody)
+				}
+				o.stop()
+				if n := o.delivered("/order"); n != 0 {
+					t.Errorf("half a request was delivered as a whole one")
+				}
+			})
+		}
+	}
+}
+
+// A panic in the caller's body leaves nothing running; the leak check at the end sees it.
+func TestBodyPanics(t *testing.T) {
+	o := serve(t, func(p *peer) { p.next() })
+	u := reach(t, o, nil)
+	body := io.MultiReader(bytes.NewReader(pattern(piece)), readerFunc(func([]byte) (int, error) { panic("body") }))
+	defer func() {
+		if recover() == nil {
+			t.Error("the panic was swallowed")
+		}
+		o.stop()
+	}()
+	u.Do(context.Background(), stream("/order", body))
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// An origin that dies during an upload without a word.
+func TestOriginDiesDuringUpload(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		o := serve(t, func(p *peer) {
+			io.ReadFull(p.br, make([]byte, 1000))
+			if reset {
+				p.reset()
+			}
+		})
+		read := 0
+		r := &Request{Head: []byte("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), Body: endless{&read}, Length: -1}
+		e, err := reach(t, o, nil).Do(context.Background(), r)
+		if e != nil || err == nil || Unsent(err) || ended(err) == OpBody || errors.Is(err, io.EOF) {
+			t.Errorf("reset %v: got %v, %v; want the origin's fault, sent", reset, e, err)
+		}
+	}
+}

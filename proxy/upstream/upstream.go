@@ -1,0 +1,145 @@
+// Package upstream carries requests to one origin over HTTP/1.1 and brings the
+// answers back, so that a request reaches the origin at most once.
+//
+// That one promise decides the rest. A connection is looked at before it is used
+// again; a request is sent again only when not one byte of it was written; a
+// connection is kept only when nothing about the last exchange was odd; an answer
+// that was cut never ends as if it were whole; and an error says whether anything
+// can have been sent.
+//
+// It gives up HTTP/2, TLS, pipelining, upgrades, CONNECT and redirects, and makes no
+// second attempt but the one above. It does not know headers beyond framing and
+// persistence: what goes out is what the caller wrote. It cannot tell an answer
+// nobody asked for from the right one if it crosses the next request on the wire;
+// it sees all that come before that request or after its answer.
+package upstream
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Config is one origin and the patience with it. A zero duration sets no limit.
+type Config struct {
+	Network string // "tcp" or "unix"
+	Address string // "host:port" or the path of the socket
+
+	Connect  time.Duration // to open a connection
+	Response time.Duration // from the last byte sent to the head of the answer
+	IdleBody time.Duration // longest silence inside an answer's body, and while the origin takes none of ours
+
+	MaxIdle int // connections kept for use again; 0 keeps none
+}
+
+// Origin is the way to one origin. It is safe for concurrent use. It sets no limit to
+// the number of exchanges: that is the caller's to decide.
+type Origin struct {
+	conf  Config
+	idle  pool
+	bufs  sync.Pool // *[]byte, requests on their way out
+	dials func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// New makes an Origin; it opens no connection.
+func New(c Config) *Origin {
+	d := net.Dialer{Timeout: c.Connect}
+	return &Origin{
+		conf:  c,
+		idle:  pool{max: c.MaxIdle},
+		bufs:  sync.Pool{New: func() any { return new([]byte) }},
+		dials: d.DialContext,
+	}
+}
+
+// Close closes the idle connections and keeps no more. Exchanges under way go on, and
+// Do goes on working, so that a reload can swap Origins under waiting requests.
+func (o *Origin) Close() { o.idle.shut() }
+
+// Warm brings the idle connections up to n, or to MaxIdle, and stops at the first that
+// fails. They go stale like all others, so before a sale it is called every second or so.
+func (o *Origin) Warm(ctx context.Context, n int) error {
+	o.idle.prune(time.Now())
+	for range min(n, o.conf.MaxIdle) - o.idle.size() {
+		c, err := o.dial(ctx)
+		if err != nil {
+			return err
+		}
+		o.idle.put(c, time.Now().Add(idleLimit))
+	}
+	return nil
+}
+
+// Request is one request, ready to be sent.
+type Request struct {
+	// Head is the request line and the headers with the empty line, as they go out.
+	// The caller has put the framing of Body there; a method of HEAD is read from it.
+	Head []byte
+	// Body is read until Length bytes or its end, never after Do has returned; nil: none.
+	Body io.Reader
+	// Length is the number of bytes of Body; -1: unknown, sent chunked.
+	Length int64
+}
+
+// Do sends r once and reads the head of the answer. ctx holds until the first byte is
+// written; after that the answer is waited for, because the request can no longer be
+// taken back.
+//
+// Errors are *Error. When the head does not come in time, Do returns the error and an
+// Exchange as well: Wait on it, or Close it. In all other cases it is one or the other.
+func (o *Origin) Do(ctx context.Context, r *Request) (*Exchange, error) {
+	s := sender{body: r.Body, left: r.Length, buf: r.Head}
+	if r.Body != nil {
+		spare := o.bufs.Get().(*[]byte)
+		defer func() { *spare = s.buf; o.bufs.Put(spare) }()
+		s.buf = append((*spare)[:0], r.Head...)
+		if err := s.open(); err != nil {
+			return nil, &Error{Op: OpBody, Unsent: true, Timeout: timedOut(err), Err: err}
+		}
+	}
+	c, err := o.begin(ctx, s.buf)
+	if c == nil {
+		return nil, err
+	}
+	e := &Exchange{c: c, bodiless: isHEAD(r.Head)}
+	if err == nil && !s.done && r.Body != nil {
+		return e.settle(c.upload(&s))
+	}
+	return e.settle(c.answer(err))
+}
+
+// begin writes the first bytes of a request to a connection. It returns no connection
+// if nothing was sent, and the connection with the raw error if only a part was.
+func (o *Origin) begin(ctx context.Context, first []byte) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: OpDial, Unsent: true, Timeout: timedOut(err), Err: err}
+	}
+	for c := o.idle.take(time.Now()); ; c = nil {
+		fresh := c == nil
+		if fresh {
+			var err error
+			if c, err = o.dial(ctx); err != nil {
+				return nil, err
+			}
+		}
+		c.reset()
+		n, err := c.send(first)
+		if n > 0 || err == nil {
+			return c, err
+		}
+		c.close()
+		if fresh || timedOut(err) {
+			return nil, &Error{Op: OpWrite, Unsent: true, Timeout: timedOut(err), Err: err}
+		}
+	}
+}
+
+func (o *Origin) dial(ctx context.Context) (*conn, error) {
+	nc, err := o.dials(ctx, o.conf.Network, o.conf.Address)
+	if err != nil {
+		return nil, &Error{Op: OpDial, Unsent: true, Timeout: timedOut(err), Err: err}
+	}
+	return newConn(o, nc), nil
+}

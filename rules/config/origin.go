@@ -1,0 +1,163 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"penstock/rules"
+)
+
+// What the origin and the store may be given.
+const (
+	shortest     = time.Millisecond
+	maxSlots     = 100_000
+	maxPlaces    = 1_000_000
+	maxSocket    = 107 // bytes of a Unix socket's path
+	maxDatabases = 1024
+)
+
+func origin(v value) rules.Origin {
+	queue, winners, timeout := v.at("queue"), v.at("winners"), v.at("timeout")
+	o := rules.Origin{
+		Host:            originHost(v.at("host")),
+		Concurrency:     v.at("concurrency").autoOr(1, maxSlots),
+		MaxConcurrency:  v.at("max_concurrency").integer(1, maxSlots),
+		LatencyTarget:   v.at("latency_target").duration(shortest),
+		QueueDepth:      queue.at("depth").integer(0, maxPlaces),
+		QueueMaxWait:    queue.at("max_wait").duration(shortest),
+		WinnersDepth:    winners.at("depth").autoOr(1, maxPlaces),
+		WinnersMaxWait:  winners.at("max_wait").duration(shortest),
+		ConnectTimeout:  timeout.at("connect").duration(shortest),
+		ResponseTimeout: timeout.at("response").duration(shortest),
+		IdleBodyTimeout: timeout.at("idle_body").duration(shortest),
+	}
+	if v.require(`origin: {url: "http://127.0.0.1:8081"}`) && (v.node == nil || v.at("url").require(`"http://127.0.0.1:8081"`)) {
+		o.Network, o.Address = originURL(v.at("url"))
+	}
+	if o.Concurrency > o.MaxConcurrency {
+		v.at("concurrency").fault(tooMuch, fmt.Sprint(o.Concurrency), fmt.Sprintf("origin.max_concurrency (%d)", o.MaxConcurrency), fmt.Sprint(o.MaxConcurrency))
+	}
+	if o.LatencyTarget > o.ResponseTimeout {
+		most := spell(o.ResponseTimeout)
+		v.at("latency_target").fault(tooMuch, spell(o.LatencyTarget), "origin.timeout.response ("+most+")", most)
+	}
+	return o
+}
+
+// originHost reads what the origin is told as Host; "" keeps the client's.
+func originHost(v value) string {
+	return one(v, notHost, func(s string) (string, bool) {
+		if s == "preserve" {
+			return "", true
+		}
+		host, port, found := strings.Cut(s, ":")
+		_, ok := parseInteger(port)
+		return s, hostForm.MatchString(host) && (ok || !found)
+	})
+}
+
+// originURL reads where the origin listens.
+func originURL(v value) (network, address string) {
+	s := v.text()
+	if s == "" {
+		return "", ""
+	}
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		if !filepath.IsAbs(path) || len(path) > maxSocket {
+			v.fault(notOrigin, s)
+		}
+		return "unix", path
+	}
+	u, err := url.Parse(s)
+	if err == nil && u.Scheme == "https" {
+		v.fault(unavailableOr, "an http or unix address")
+		return "", ""
+	}
+	if err == nil && u.Scheme == "http" && (s == "http://"+u.Host || s == "http://"+u.Host+"/") {
+		if address, ok := withPort(u); ok {
+			return "tcp", address
+		}
+	}
+	v.fault(notOrigin, s)
+	return "", ""
+}
+
+func withPort(u *url.URL) (string, bool) {
+	port := u.Port()
+	if port == "" && !strings.HasSuffix(u.Host, ":") {
+		port = "80"
+	}
+	n, ok := parseInteger(port)
+	_, err := netip.ParseAddr(u.Hostname())
+	return net.JoinHostPort(u.Hostname(), port), ok && n > 0 && n <= 65535 && (err == nil || hostForm.MatchString(u.Hostname()))
+}
+
+// clash reports whether two addresses cannot both be listened on.
+func clash(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || everywhere(hostA) || everywhere(hostB))
+}
+
+func everywhere(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+
+func store(v value) rules.Store {
+	var s rules.Store
+	if v.node == nil {
+		return s
+	}
+	chosen, ok := v.oneOf("embedded", "redis")
+	embedded := v.at("embedded")
+	if path := embedded.at("path"); embedded.node != nil && path.require("penstock.db") && path.text() != "" {
+		s.Embedded = v.r.path(path.text())
+	}
+	if redis := v.at("redis"); redis.node != nil {
+		s.Redis = redisServer(redis)
+	}
+	if !ok || chosen.node == nil {
+		return rules.Store{}
+	}
+	return s
+}
+
+var keyPrefixForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+func redisServer(v value) *rules.Redis {
+	for _, name := range []string{"mode", "tls", "master_name", "replicas_ack"} {
+		v.at(name)
+	}
+	password, _ := v.at("password_file").beside(maxBeside)
+	s := &rules.Redis{
+		Username:  v.at("username").text(),
+		Password:  string(password),
+		DB:        v.at("db").integer(0, maxDatabases),
+		KeyPrefix: one(v.at("key_prefix"), notKeyPrefix, func(s string) (string, bool) { return s, keyPrefixForm.MatchString(s) }),
+		Timeout:   v.at("timeout").duration(shortest),
+	}
+	addrs := v.at("addrs")
+	if !addrs.require(`["127.0.0.1:6379"]`) {
+		return s
+	}
+	for i, a := range addrs.some() {
+		if i > 0 {
+			a.fault(unavailableOr, "one address")
+		}
+		s.Addr = a.hostPort(false)
+	}
+	return s
+}
+
+func (v value) prefixes() []netip.Prefix {
+	var all []netip.Prefix
+	for _, e := range v.entries() {
+		all = append(all, e.prefix())
+	}
+	return all
+}
