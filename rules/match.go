@@ -1,5 +1,9 @@
 package rules
 
+// Which sale or route a request belongs to, and what the origin's answer means. Both
+// are asked of every request and allocate nothing. Overlaps are not resolved here
+// beyond "first wins": rules/config refuses files in which that would surprise.
+
 import (
 	"bytes"
 	"net/netip"

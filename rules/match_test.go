@@ -98,6 +98,20 @@ func TestOnSalePath(t *testing.T) {
 	}
 }
 
+func TestAllowed(t *testing.T) {
+	s := &Set{
+		Sales:  []*Sale{{Match: Match{Methods: []string{"POST", "PUT"}, Path: "/buy"}}, {Match: Match{Path: "/buy"}}},
+		Routes: []*Route{{Match: Match{Methods: []string{"GET", "POST"}, Path: "/**"}}, {Match: Match{Methods: []string{"DELETE"}, Path: "/x"}}},
+	}
+	for raw, want := range map[string]string{"/buy": "POST, PUT, GET", "/x": "GET, POST, DELETE", "/else": "GET, POST"} {
+		var p Path
+		p.Parse([]byte(raw))
+		if got := s.Allowed(&p); got != want {
+			t.Errorf("path %s: got %q, want %q", raw, got, want)
+		}
+	}
+}
+
 func TestMatchHost(t *testing.T) {
 	s := &Set{
 		Sales:  []*Sale{{Name: "buy", Match: Match{Host: "shop.example", Path: "/buy"}}},
@@ -172,6 +186,13 @@ func TestMatchWindows(t *testing.T) {
 			t.Errorf("at %v: got %s, want %s", c.at, got, c.want)
 		}
 	}
+	ordered := &Set{Sales: []*Sale{
+		{Name: "past", Match: here, Closes: at(-4)},
+		{Name: "over", Match: here, Opens: at(-2), Closes: at(-1)},
+	}}
+	expect(t, ordered, ask(path("/buy")), "sale over")
+	ordered.Sales = append(ordered.Sales, &Sale{Name: "coming", Match: here, Opens: at(1)})
+	expect(t, ordered, ask(path("/buy")), "sale coming")
 	open := &Set{Sales: []*Sale{
 		{Name: "never-opened", Match: here, Opens: at(1)},
 		{Name: "always", Match: here},

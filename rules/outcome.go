@@ -1,5 +1,7 @@
 package rules
 
+// What an answer of the origin is asked, to learn what became of the unit.
+
 // Outcome is what the origin's answer means for the unit.
 type Outcome uint8
 

@@ -1,5 +1,8 @@
 package rules
 
+// The forms of a path. It errs towards refusing: a form too many costs an odd request
+// its answer, a form too few gives units away.
+
 import "bytes"
 
 // Path holds every form the origin may make of one request's path. Sales are

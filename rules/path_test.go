@@ -45,6 +45,7 @@ func TestPathForms(t *testing.T) {
 	} {
 		f("/buy.php", raw, "no")
 	}
+	f("/x/buy.php", "/x/;/../buy.php", "crooked")
 	f("/cart/add", "/index.php/cart/add", "crooked")
 	f("/shop/cart/add", "/shop/index.php/cart/add", "crooked")
 	f("/cart/add", "/cart/add/", "crooked")
