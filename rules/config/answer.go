@@ -1,5 +1,9 @@
 package config
 
+// What clients are told instead of the built-in answers. Pages are read here, once, so
+// that no request waits for a disk; they are not looked at, whoever may write the file
+// may also write what its clients see.
+
 import (
 	"encoding/json"
 	"net/url"
@@ -37,6 +41,7 @@ func overrides(v value) map[string]*rules.Answer {
 	return all
 }
 
+// override reads one answer; what it leaves out keeps the built-in form.
 func override(v value) *rules.Answer {
 	a := &rules.Answer{Status: v.at("status").integer(200, 599), Redirect: redirect(v.at("redirect"))}
 	if page, ok := v.at("page").beside(maxBeside); ok {
@@ -60,6 +65,8 @@ func (v value) block() string {
 	return one(v, notText, func(s string) (string, bool) { return s, true })
 }
 
+// redirect reads where browsers are sent. Only paths of this shop and whole http URLs:
+// "//host" and "javascript:" look like neither to a reader and like both to a browser.
 func redirect(v value) string {
 	s := v.text()
 	if s == "" {

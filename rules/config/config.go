@@ -49,6 +49,7 @@ func Load(path string) (*rules.Set, error) {
 	return r.compile(raw)
 }
 
+// compile is Load once the file is read. It gives either a set or faults.
 func (r *reader) compile(raw []byte) (*rules.Set, error) {
 	doc := r.document(raw)
 	if doc == nil {
@@ -197,6 +198,8 @@ func shutdown(v value) rules.Shutdown {
 	return rules.Shutdown{Delay: v.at("delay").duration(0), Timeout: v.at("timeout").duration(shortest)}
 }
 
+// admin reads the operators' listener. Without a token it must not be reachable from
+// other machines: whoever reaches it can empty a sale.
 func admin(v value) rules.Admin {
 	a := rules.Admin{Listen: v.at("listen").hostPort(true)}
 	file := v.at("token_file")
@@ -218,6 +221,7 @@ const (
 	minToken  = 16
 )
 
+// secret reads what signs passes and visitors; nil: the gateway makes its own.
 func secret(v value) []byte {
 	raw, ok := v.beside(maxBeside)
 	if ok && len(raw) < minSecret {

@@ -145,12 +145,12 @@ func TestCovers(t *testing.T) {
 	f("/a/b", "/a", false, false)
 	f("/a/*/c", "/*/b/*", false, true)
 
-	any, get := &rules.Match{Path: "/a"}, &rules.Match{Path: "/a", Methods: []string{"GET"}}
+	all, get := &rules.Match{Path: "/a"}, &rules.Match{Path: "/a", Methods: []string{"GET"}}
 	head := &rules.Match{Path: "/a", Methods: []string{"HEAD"}}
 	for i, c := range []struct {
 		a, b *rules.Match
 		want bool
-	}{{any, get, true}, {get, any, false}, {get, head, true}, {head, get, false}} {
+	}{{all, get, true}, {get, all, false}, {get, head, true}, {head, get, false}} {
 		if got := covers(c.a, c.b); got != c.want {
 			t.Errorf("methods %d: %v covers %v: got %v, want %v", i, c.a.Methods, c.b.Methods, got, c.want)
 		}

@@ -1,5 +1,9 @@
 package config
 
+// What can be wrong with a file, and how it is said. All wording stands in one table:
+// a reader in trouble at night should hear one voice. A test holds that each kind is
+// shown by a file in testdata/bad.
+
 import (
 	"cmp"
 	"fmt"

@@ -1,5 +1,10 @@
 package config
 
+// Keys of tokens that others sign. The algorithm is pinned to the key here, never
+// taken from a token, so that a public key cannot be passed off as a secret. Keys are
+// read from files only: fetching them would make the login of a sale depend on
+// somebody else's server at the worst moment.
+
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"

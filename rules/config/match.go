@@ -1,5 +1,10 @@
 package config
 
+// Which requests a sale or route is for, and whether one match leaves anything to
+// another. Patterns are held to the plain form of a path, since rules refuses all
+// others where a sale is. Whether two matches overlap in part is not asked: the order
+// of the file decides there, which is often what is wanted.
+
 import (
 	"maps"
 	"net/netip"
@@ -39,6 +44,7 @@ func match(v value) rules.Match {
 	return m
 }
 
+// methodsOf reads the methods of a match. CONNECT and TRACE are never forwarded.
 func methodsOf(v value) []string {
 	var all []string
 	for _, e := range v.some() {
@@ -69,6 +75,7 @@ func (v value) filled() {
 	}
 }
 
+// conditions reads names and the values they must have; nil where there are none.
 func conditions(v value) map[string]string {
 	var all map[string]string
 	for _, e := range v.pairs() {
@@ -139,6 +146,7 @@ func covers(a, b *rules.Match) bool {
 		within(a.Query, b.Query) && within(a.Form, b.Form) && within(a.JSON, b.JSON)
 }
 
+// methodsCover: GET stands for HEAD as well, as in rules.
 func methodsCover(a, b []string) bool {
 	missed := func(m string) bool {
 		return !slices.Contains(a, m) && (m != "HEAD" || !slices.Contains(a, "GET"))
@@ -146,6 +154,7 @@ func methodsCover(a, b []string) bool {
 	return len(a) == 0 || len(b) > 0 && !slices.ContainsFunc(b, missed)
 }
 
+// fromCovers goes by single prefixes: two halves that make up a whole are not seen.
 func fromCovers(a, b []netip.Prefix) bool {
 	missed := func(p netip.Prefix) bool {
 		return !slices.ContainsFunc(a, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) })

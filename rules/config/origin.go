@@ -1,5 +1,8 @@
 package config
 
+// Where requests and stock go. Nothing is connected to and no name is looked up: a
+// file is right or wrong wherever it is read.
+
 import (
 	"fmt"
 	"net"
@@ -22,6 +25,8 @@ const (
 	maxDatabases = 1024
 )
 
+// origin reads the shop and its queue. The origin is required, but where it is missing
+// its defaults still serve to check the sales.
 func origin(v value) rules.Origin {
 	queue, winners, timeout := v.at("queue"), v.at("winners"), v.at("timeout")
 	o := rules.Origin{
@@ -89,6 +94,7 @@ func originURL(v value) (network, address string) {
 	return "", ""
 }
 
+// withPort gives the host and port of a URL, port 80 where it names none.
 func withPort(u *url.URL) (string, bool) {
 	port := u.Port()
 	if port == "" && !strings.HasSuffix(u.Host, ":") {
@@ -108,6 +114,7 @@ func clash(a, b string) bool {
 
 func everywhere(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
 
+// store reads the one store; with none or both it is empty, and that is told.
 func store(v value) rules.Store {
 	var s rules.Store
 	if v.node == nil {
@@ -129,6 +136,8 @@ func store(v value) rules.Store {
 
 var keyPrefixForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
+// redisServer reads a single server. Keys of clusters are asked for only so that they
+// are told as not available.
 func redisServer(v value) *rules.Redis {
 	for _, name := range []string{"mode", "tls", "master_name", "replicas_ack"} {
 		v.at(name)

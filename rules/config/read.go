@@ -1,5 +1,9 @@
 package config
 
+// The way from YAML nodes to values that know their name, line and default. What
+// cannot be read is told once and then passes for absent, so that one fault does not
+// make others. It knows no key of the file: those stand in the schema.
+
 import (
 	"cmp"
 	"fmt"
@@ -96,7 +100,8 @@ func (v *value) checkBlock() {
 		v.node = nil
 		return
 	}
-	for _, e := range v.keysOf() {
+	for _, i := range v.keysOf() {
+		e := v.node.Content[i]
 		near := v.key.nearest(e.Value)
 		switch name := join(v.name, e.Value); {
 		case v.key.kid(e.Value) != nil:
@@ -108,9 +113,10 @@ func (v *value) checkBlock() {
 	}
 }
 
-// keysOf gives the nodes of a mapping's keys, each name once; others are told.
-func (v value) keysOf() []*yaml.Node {
-	var keys []*yaml.Node
+// keysOf gives where a mapping's keys stand in its node, each name once; others are
+// told.
+func (v value) keysOf() []int {
+	var keys []int
 	seen := map[string]int{}
 	for i := 0; i < len(v.node.Content); i += 2 {
 		k := v.node.Content[i]
@@ -121,7 +127,7 @@ func (v value) keysOf() []*yaml.Node {
 			v.r.say(k.Line, join(v.name, k.Value), duplicate, first)
 		default:
 			seen[k.Value] = k.Line
-			keys = append(keys, k)
+			keys = append(keys, i)
 		}
 	}
 	return keys
@@ -178,13 +184,10 @@ func (v value) pairs() []pair {
 	one := *v.key
 	one.shape = single
 	var all []pair
-	for _, k := range v.keysOf() {
-		for i := 0; i < len(v.node.Content); i += 2 {
-			if v.node.Content[i] == k {
-				e := value{r: v.r, key: &one, name: join(v.name, k.Value)}
-				all = append(all, pair{k.Value, e.with(k.Line, v.node.Content[i+1])})
-			}
-		}
+	for _, i := range v.keysOf() {
+		k := v.node.Content[i]
+		e := value{r: v.r, key: &one, name: join(v.name, k.Value)}
+		all = append(all, pair{k.Value, e.with(k.Line, v.node.Content[i+1])})
 	}
 	return all
 }

@@ -1,5 +1,8 @@
 package config
 
+// Routes and sales, and what must hold between their keys. Only what can never be
+// meant is a fault; what is merely unwise stays with the operator.
+
 import (
 	"maps"
 	"regexp"
@@ -21,6 +24,8 @@ const (
 // observed begins the name under which the store keeps a sale that is not enforced.
 const observed = "observe:"
 
+// routes reads the kinds of requests that are no sale's. The priority of winners cannot
+// be given: it is won.
 func routes(v value) []*rules.Route {
 	classes := []rules.Priority{rules.Browse, rules.Checkout, rules.Order, rules.Prefetch, rules.Static}
 	words := make([]string, len(classes))
@@ -93,7 +98,8 @@ func (r *reader) sales(v value, s *rules.Set) []*rules.Sale {
 	return all
 }
 
-// checkOrder tells when an earlier sale takes requests of this one.
+// checkOrder tells when an earlier sale takes requests of this one. A narrower sale in
+// front of a wider one is fine, and so are windows that do not touch.
 func (v value) checkOrder(sale, earlier *rules.Sale, line int) {
 	a, b := earlier, sale
 	apart := !b.Closes.IsZero() && !a.Opens.Before(b.Closes) || !a.Closes.IsZero() && !b.Opens.Before(a.Closes)
@@ -107,6 +113,7 @@ func (v value) checkOrder(sale, earlier *rules.Sale, line int) {
 	}
 }
 
+// sale reads one sale; its name and ledger are set by sales, which knows the others.
 func (r *reader) sale(v value, set *rules.Set) *rules.Sale {
 	s := &rules.Sale{
 		Match:    match(v.at("match")),
@@ -171,6 +178,9 @@ func item(v value, s *rules.Sale) *rules.Source {
 // pathItem is an item that every client writes in one way only.
 var pathItem = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 
+// stockOf reads what a sale sells. A reservation must outlive the longest wait for the
+// origin, or units would go back under winners that are still in the queue; sending
+// lasts as long as an answer may still come.
 func stockOf(v value, s *rules.Sale, o *rules.Origin) *rules.Stock {
 	st := &rules.Stock{
 		Items:        map[string]int{},
@@ -207,6 +217,7 @@ func limits(v value) rules.Limits {
 	}
 }
 
+// limit reads one limit; in_flight: 0 is no cap.
 func limit(v value) rules.Limit {
 	return rules.Limit{
 		Every:    v.at("rate").rate(),
@@ -240,6 +251,7 @@ func answered(v value) []rules.Answered {
 
 var statusForm = regexp.MustCompile(`^([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?$`)
 
+// parseStatus reads "201" or "400-499".
 func parseStatus(s string) (rules.StatusRange, bool) {
 	m := statusForm.FindStringSubmatch(s)
 	if m == nil {
@@ -253,6 +265,7 @@ func parseStatus(s string) (rules.StatusRange, bool) {
 	return rules.StatusRange{From: from, To: to}, from <= to
 }
 
+// sameConditions compares lists as written, in order; it is for copies, not for logic.
 func sameConditions(a, b []rules.Answered) bool {
 	return slices.EqualFunc(a, b, func(a, b rules.Answered) bool {
 		return slices.Equal(a.Status, b.Status) && a.Location == b.Location &&

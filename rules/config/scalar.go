@@ -1,11 +1,15 @@
 package config
 
+// Single values, strictly and as written. The forms are narrower than those of the
+// packages that parse them: one way to write a thing is one thing less to look up.
+
 import (
 	"fmt"
 	"math"
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,10 +64,12 @@ func (v value) text() string {
 	return s
 }
 
+// boolean takes true and false, unquoted, and none of the other words of YAML 1.1.
 func (v value) boolean() bool {
 	return bare(v, notBoolean, func(s string) (bool, bool) { return s == "true", s == "true" || s == "false" })
 }
 
+// integer reads an unquoted whole number from least to most.
 func (v value) integer(least, most int) int {
 	read := func() int64 { return int64(bare(v, notInteger, parseInteger)) }
 	return int(v.within(int64(least), int64(most), read, func(n int64) string { return fmt.Sprint(n) }))
@@ -82,6 +88,7 @@ func (v value) within(least, most int64, read func() int64, write func(int64) st
 
 var integerForm = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
+// parseInteger is strict about zeros in front, which other programs read as octal.
 func parseInteger(s string) (int, bool) {
 	if !integerForm.MatchString(s) {
 		return 0, false
@@ -106,6 +113,7 @@ var durationForm = regexp.MustCompile(`^(0s|([1-9][0-9]*(ms|s|m|h))+)$`)
 // longest is the longest length of time a key takes; sums of a few stay far from overflow.
 const longest = 7 * 24 * time.Hour
 
+// duration reads a length of time of at least least.
 func (v value) duration(least time.Duration) time.Duration {
 	read := func() int64 { return int64(one(v, notDuration, parseDuration)) }
 	return time.Duration(v.within(int64(least), int64(longest), read, func(n int64) string { return spell(time.Duration(n)) }))
@@ -152,10 +160,12 @@ func (v value) rate() time.Duration {
 // Nine digits: a byte count that does not fit is better written with a unit.
 var sizeForm = regexp.MustCompile(`^([1-9][0-9]{0,8})(B|KiB|MiB|GiB)?$`)
 
-var sizeUnits = []struct {
+type sizeUnit struct {
 	name  string
 	bytes int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+}
+
+var sizeUnits = []sizeUnit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
 // size reads a number of bytes.
 func (v value) size(least, most int64) int64 {
@@ -178,12 +188,8 @@ func parseSize(s string) (int64, bool) {
 
 // sizeText writes a number of bytes as the file does.
 func sizeText(n int64) string {
-	for _, u := range sizeUnits {
-		if n%u.bytes == 0 {
-			return fmt.Sprint(n/u.bytes) + u.name
-		}
-	}
-	return ""
+	i := slices.IndexFunc(sizeUnits, func(u sizeUnit) bool { return n%u.bytes == 0 })
+	return fmt.Sprint(n/sizeUnits[i].bytes) + sizeUnits[i].name
 }
 
 var (
@@ -273,6 +279,7 @@ func (v value) token() string {
 	return one(v, notToken, func(s string) (string, bool) { return s, tokenForm.MatchString(s) })
 }
 
+// host reads a host name without port, as requests are compared with it.
 func (v value) host() string {
 	return one(v, notHost, func(s string) (string, bool) { return s, hostForm.MatchString(s) })
 }

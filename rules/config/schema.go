@@ -1,5 +1,9 @@
 package config
 
+// The keys of the file and their defaults: the one place both stand. Readers, the
+// check for misspelt keys and the test of config.example.yaml all go by it. What
+// values a key takes is not here but with its reader.
+
 import (
 	"slices"
 	"strings"

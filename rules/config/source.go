@@ -1,5 +1,7 @@
 package config
 
+// Where in a request a value stands: who asks, what for, how many.
+
 import (
 	"slices"
 
