@@ -1,0 +1,119 @@
+package stock
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+const (
+	// outboxCancels bounds the cancels that wait. One that is dropped costs nothing but
+	// time: its token passed no fence, so its units come back at the deadline.
+	outboxCancels = 16384
+
+	repayMin  = 50 * time.Millisecond // between two tries, doubled up to
+	repayMax  = 5 * time.Second
+	lastRepay = 2 * time.Second // for the last try
+)
+
+// debt is one settle the store has yet to hear of.
+type debt struct {
+	ledger  string
+	token   gate.Token
+	outcome rules.Outcome
+}
+
+// outbox holds debts in order. Those of orders are never dropped; there are at most as
+// many as open tokens.
+type outbox struct {
+	mu    sync.Mutex
+	debts []debt
+	wake  chan struct{}
+}
+
+func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
+
+func (o *outbox) owe(d debt) {
+	o.mu.Lock()
+	o.debts = append(o.debts, d)
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// cancel owes the settle of a token that may or may not be reserved.
+func (o *outbox) cancel(d debt) {
+	if o.length() < outboxCancels {
+		o.owe(d)
+	}
+}
+
+func (o *outbox) length() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.debts)
+}
+
+// take empties the outbox.
+func (o *outbox) take() []debt {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.debts
+	o.debts = nil
+	return all
+}
+
+// putBack puts debts before those that came meanwhile.
+func (o *outbox) putBack(debts []debt) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.debts = append(debts, o.debts...)
+}
+
+// repay tries the outbox whenever something comes, and after a failure with back-off.
+func (s *Stock) repay(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRepay)
+			defer cancel()
+			s.flush(last)
+			return
+		case <-s.outbox.wake:
+		}
+		for wait := repayMin; !s.flush(ctx) && ctx.Err() == nil; wait = min(2*wait, repayMax) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(jittered(wait)):
+			}
+		}
+	}
+}
+
+// flush reports whether nothing is owed any more. It stops at trouble with the store,
+// but one ledger that is not there does not keep the others waiting.
+func (s *Stock) flush(ctx context.Context) bool {
+	debts := s.outbox.take()
+	var kept []debt
+	for i, d := range debts {
+		if ctx.Err() != nil {
+			kept = append(kept, debts[i:]...)
+			break
+		}
+		if s.settle(ctx, d) {
+			continue
+		}
+		kept = append(kept, d)
+		if !s.ledger(d.ledger).frozen.Load() {
+			kept = append(kept, debts[i+1:]...)
+			break
+		}
+	}
+	s.outbox.putBack(kept)
+	return len(kept) == 0
+}
