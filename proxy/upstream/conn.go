@@ -81,6 +81,9 @@ func (c *conn) fit(now time.Time) bool {
 func (c *conn) askQuiet(fd uintptr) {
 	c.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, err := unix.Poll(c.poll[:], 0)
+	for err == unix.EINTR { // the runtime's own signals; a wait of 0 does not prevent it
+		n, err = unix.Poll(c.poll[:], 0)
+	}
 	c.silent = n == 0 && err == nil
 }
 

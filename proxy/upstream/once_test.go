@@ -235,7 +235,9 @@ func TestNothingSent(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			e, err := reach(t, o, c.conf).Do(c.ctx, c.r)
+			u := reach(t, o, c.conf)
+			u.Warm(context.Background(), 1) // an open connection must make no difference
+			e, err := u.Do(c.ctx, c.r)
 			var failed *Error
 			if e != nil || !errors.As(err, &failed) || !failed.Unsent || failed.Op != c.op {
 				t.Errorf("got %v, %v; want unsent, %s", e, err, c.op)

@@ -267,13 +267,19 @@ func TestPool(t *testing.T) {
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, far := pipe(t, Config{MaxIdle: 2})
-		c, err := u.dial(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		for n := range 2 {
+			time.Sleep(idleLimit / 2) // inside the bubble
+			if err := u.Warm(t.Context(), n+1); err != nil {
+				t.Fatal(err)
+			}
 		}
-		u.idle.put(c, time.Now().Add(idleLimit))
+		if n := u.idle.size(); n != 2 {
+			t.Fatalf("%d idle, want 2", n)
+		}
 		start := time.Now()
-		(<-far).Read(make([]byte, 1)) // until it is closed
+		for range 2 {
+			(<-far).Read(make([]byte, 1)) // until it is closed
+		}
 		if took := time.Since(start); took > 2*idleLimit {
 			t.Errorf("closed after %v, want at most %v", took, 2*idleLimit)
 		}
