@@ -1,0 +1,120 @@
+package main
+
+// The one place that knows every package: rules in, a gateway out.
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"penstock/limiter/inflight"
+	"penstock/limiter/rate"
+	"penstock/limiter/schedule"
+	"penstock/limiter/stock"
+	"penstock/proxy"
+	"penstock/rules"
+	"penstock/shedder"
+)
+
+// gateway is everything that one process runs.
+type gateway struct {
+	log      *slog.Logger
+	registry *prometheus.Registry
+	set      atomic.Pointer[rules.Set] // in use
+	store    stock.Store               // nil: no sale has stock
+	stock    *stock.Stock              // nil: as above
+	shedder  *shedder.Shedder
+	proxy    *proxy.Proxy
+	reloads  *prometheus.CounterVec
+	ready    atomic.Bool
+}
+
+// build makes a gateway for set and loads its stock.
+func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, error) {
+	g := &gateway{log: log, registry: prometheus.NewRegistry(), shedder: shedder.New(set.Origin)}
+	g.set.Store(set)
+	gates := proxy.Gates{
+		Schedule:        schedule.New(),
+		RateIP:          rate.ByIP(rate.Keys),
+		RateAccount:     rate.ByAccount(rate.Keys),
+		InFlightIP:      inflight.ByIP(),
+		InFlightAccount: inflight.ByAccount(),
+		Place:           g.shedder.Places(),
+		Slot:            g.shedder.Slots(),
+	}
+	if err := g.openStore(set.Store); err != nil {
+		return nil, err
+	}
+	if g.store != nil {
+		g.stock = stock.New(g.store, stock.Options{Report: g.report})
+		if err := g.stock.Load(ctx, set.Sales); err != nil {
+			return nil, fmt.Errorf("load stock: %w", err)
+		}
+		gates.SoldOut, gates.Stock, gates.Start = g.stock.SoldOut(), g.stock.Unit(), g.stock.Fence()
+	}
+	secret, err := g.secret(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	g.proxy = proxy.New(proxy.Options{Gates: gates, Secret: secret, Log: log, Registry: g.registry})
+	g.proxy.Use(set)
+	g.register()
+	return g, nil
+}
+
+func (g *gateway) openStore(s rules.Store) (err error) {
+	switch {
+	case s.Redis != nil:
+		g.store = stock.NewRedis(*s.Redis)
+	case s.Embedded != "":
+		embedded, err := stock.OpenEmbedded(s.Embedded)
+		if err != nil {
+			return err
+		}
+		g.store = embedded
+	}
+	return nil
+}
+
+// secret is the operator's, or the store's; without either it lasts as long as the
+// process, and visitors are strangers again after a restart.
+func (g *gateway) secret(ctx context.Context, set *rules.Set) ([]byte, error) {
+	if set.Secret != nil {
+		return set.Secret, nil
+	}
+	if g.store != nil {
+		s, err := g.store.Secret(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read secret from store: %w", err)
+		}
+		return s, nil
+	}
+	b := make([]byte, 32)
+	rand.Read(b)
+	return b, nil
+}
+
+// report hears of trouble with stock that no request is told of.
+func (g *gateway) report(ledger string, err error) {
+	g.log.Error("stock", "ledger", ledger, "err", err)
+}
+
+// reload puts the file to use again: all of it or nothing.
+func (g *gateway) reload(ctx context.Context, next *rules.Set) error {
+	if err := needsRestart(g.set.Load(), next); err != nil {
+		return err
+	}
+	if g.stock != nil {
+		if err := g.stock.Load(ctx, next.Sales); err != nil {
+			return fmt.Errorf("load stock: %w", err)
+		}
+	}
+	g.shedder.Configure(next.Origin)
+	g.proxy.Use(next)
+	g.set.Store(next)
+	return nil
+}

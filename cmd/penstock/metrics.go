@@ -1,0 +1,123 @@
+package main
+
+// Metrics of things that are counted elsewhere and looked at when somebody asks:
+// stock, the queue, the build.
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"penstock/limiter/stock"
+	"penstock/rules"
+)
+
+// register makes everything visible that the packages themselves do not count.
+func (g *gateway) register() {
+	g.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "penstock_reload_total", Help: "Times the file was read again, by result.",
+	}, []string{"result"})
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "penstock_build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": version()},
+	})
+	info.Set(1)
+	g.registry.MustRegister(g.reloads, info, watch{g},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// watch collects what gates and store know at the moment of the scrape.
+type watch struct{ g *gateway }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("penstock_"+name, help, labels, nil)
+}
+
+var (
+	originInFlight = desc("origin_in_flight", "Requests at the origin.")
+	originLimit    = desc("origin_limit", "Requests the origin is given at a time.")
+	queueDepth     = desc("queue_depth", "Places taken, by priority, the ones at the origin included.", "priority")
+	stockUnits     = desc("stock_units", "Units by state; the states add up to what was loaded.", "sale", "item", "state")
+	stockOversold  = desc("stock_oversold_units", "Units sold that were not there.", "sale")
+	stockLatched   = desc("sold_out_latched", "1 while an item is answered as sold out from memory.", "sale", "item")
+	stockFrozen    = desc("stock_frozen", "1 while the store has lost a sale's stock.", "sale")
+	stockOutbox    = desc("stock_outbox", "Settled units the store has not been told of yet.")
+	mismatch       = desc("config_mismatch", "1 where the file asks for other units than were loaded.", "sale", "item")
+	storeUp        = desc("store_info", "1, with the kind of store; 0 while it does not answer.", "kind")
+)
+
+// Describe implements prometheus.Collector.
+func (w watch) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		originInFlight, originLimit, queueDepth, stockUnits, stockOversold, stockLatched, stockFrozen, stockOutbox, mismatch, storeUp,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (w watch) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	q := w.g.shedder.Stats()
+	gauge(originInFlight, float64(q.InFlight))
+	gauge(originLimit, float64(q.Limit))
+	for p, n := range q.Depth {
+		gauge(queueDepth, float64(n), rules.Priority(p).String())
+	}
+	if w.g.stock == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	stats, err := w.g.stock.Pictures(ctx)
+	gauge(storeUp, truth(err == nil), w.kind())
+	gauge(stockOutbox, float64(stats.Outbox))
+	for name, l := range stats.Ledgers {
+		gauge(stockFrozen, truth(l.Frozen), name)
+		gauge(stockOversold, float64(l.Oversold), name)
+		for item, latched := range l.Latched {
+			gauge(stockLatched, truth(latched), name, item)
+		}
+		for item, c := range l.Items {
+			for state, n := range states(c) {
+				gauge(stockUnits, float64(n), name, item, state)
+			}
+			gauge(mismatch, truth(w.wanted(name, item) != c.Loaded), name, item)
+		}
+	}
+}
+
+func states(c stock.Counts) map[string]int {
+	return map[string]int{
+		"free": c.Free, "reserved": c.Reserved, "sending": c.Sending,
+		"held": c.Held, "sold": c.Sold, "withdrawn": c.Withdrawn,
+	}
+}
+
+func (w watch) kind() string {
+	if w.g.set.Load().Store.Redis != nil {
+		return "redis"
+	}
+	return "embedded"
+}
+
+// wanted is what the file in use asks for.
+func (w watch) wanted(ledger, item string) int {
+	for _, s := range w.g.set.Load().Sales {
+		if s.Stock != nil && s.Stock.Ledger == ledger {
+			return s.Stock.Items[item]
+		}
+	}
+	return -1
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
