@@ -59,6 +59,7 @@ type answer struct {
 	words
 	reason   gate.Reason
 	json     []byte // up to the detail
+	usual    []byte // the detail where the request itself is not at fault, quoted
 	page     string // with open slots
 	own      *rules.Answer
 	location string
@@ -86,6 +87,7 @@ func render(overrides ...map[string]*rules.Answer) *answers {
 		a.json = append(a.json, `,"status":`...)
 		a.json = strconv.AppendInt(a.json, int64(a.status), 10)
 		a.json = append(append(append(a.json, `,"reason":"`...), reason.String()...), `","detail":`...)
+		a.usual = strconv.AppendQuote(nil, a.detail)
 		a.page = pages.Render(a.title)
 		all[reason] = a
 	}
@@ -114,9 +116,6 @@ func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, 
 		r.num = strconv.AppendInt(r.num[:0], seconds(retry), 10)
 		h.SetCanonical(hdrRetryAfter, r.num)
 	}
-	if detail == "" {
-		detail = a.detail
-	}
 	if r.head.wantsHTML() {
 		a.writePage(c, r, retry, detail)
 		return
@@ -128,7 +127,11 @@ func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, 
 	}
 	h.SetContentTypeBytes(problemJSON)
 	out := append(r.out[:0], a.json...)
-	out = strconv.AppendQuote(out, detail)
+	if detail == "" {
+		out = append(out, a.usual...)
+	} else {
+		out = strconv.AppendQuote(out, detail)
+	}
 	if retry > 0 {
 		out = strconv.AppendInt(append(out, `,"retry_after_ms":`...), retry.Milliseconds(), 10)
 	}
@@ -150,6 +153,9 @@ func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Durati
 	if a.own != nil && a.own.Page != nil {
 		c.Response.SetBodyRaw(a.own.Page)
 		return
+	}
+	if detail == "" {
+		detail = a.detail
 	}
 	repost := "1"
 	if m := string(r.head.method); m == "GET" || m == "HEAD" {

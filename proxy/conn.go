@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -55,11 +56,36 @@ type conn struct {
 	ended atomic.Bool // a read has failed or met the end
 	began atomic.Bool // a byte has come
 	muted atomic.Bool
+
+	// Every request moves the read deadline twice, mostly to a later time. That is
+	// only noted; the armed one is moved when it has fired too early.
+	armed, wanted time.Time
+}
+
+// SetReadDeadline notes a later deadline and arms an earlier one.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.wanted = t
+	if !c.armed.IsZero() && (t.IsZero() || t.After(c.armed)) {
+		return nil
+	}
+	c.armed = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline keeps the two deadlines apart.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Read marks the connection when nothing more will come.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	for n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.armed.Equal(c.wanted) {
+		c.armed = c.wanted
+		if err = c.Conn.SetReadDeadline(c.armed); err == nil {
+			n, err = c.Conn.Read(b)
+		}
+	}
 	if err != nil {
 		c.ended.Store(true)
 	}
@@ -97,6 +123,9 @@ func (c *conn) gone() bool {
 	err = raw.Control(func(fd uintptr) {
 		p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p[:], 0)
+		for err == unix.EINTR { // the runtime's own signals
+			n, err = unix.Poll(p[:], 0)
+		}
 		gone = err == nil && n == 1 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 	})
 	return gone || err != nil

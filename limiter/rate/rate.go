@@ -11,7 +11,6 @@ package rate
 import (
 	"context"
 	"hash/maphash"
-	"math/bits"
 	"time"
 
 	"penstock/proxy/gate"
@@ -63,18 +62,12 @@ func (l *limiter) Admit(_ context.Context, f *gate.Facts) gate.Verdict {
 // Release has nothing to give back: what was asked has been asked.
 func (l *limiter) Release(*gate.Facts, gate.End) {}
 
-// key is seeded, so nobody can choose addresses or accounts that meet in one bucket.
+// key is never 0: that is an empty way.
 func (l *limiter) key(f *gate.Facts) uint64 {
-	var subject uint64
 	if l.byAccount {
-		subject = maphash.String(l.seed, f.Account)
-	} else {
-		ip := f.Subject().As16()
-		subject = maphash.Bytes(l.seed, ip[:])
+		return f.HashAccount(l.seed) | 1
 	}
-	const odd = 0x9e3779b97f4a7c15 // keeps a zero on one side from hiding the other
-	hi, lo := bits.Mul64(subject^odd, maphash.String(l.seed, f.Sale.Name))
-	return hi ^ lo | 1 // 0 is an empty way
+	return f.HashIP(l.seed) | 1
 }
 
 // horizon is as good as never, and far enough from overflow.

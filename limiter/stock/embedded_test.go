@@ -127,9 +127,17 @@ func TestEmbeddedDeadlines(t *testing.T) {
 		if d, err := store.Decide(t.Context(), a); d.Reason != gate.ReservationExpired {
 			t.Fatalf("the token's Decide = %+v, %v, want refused", d, err)
 		}
+		never := one(ledger, "never seen", 2)
+		if err := store.Settle(t.Context(), ledger, never.Token, rules.OutcomeFree); err != nil {
+			t.Fatal(err)
+		}
 		wait(stock.Remembered)
 		sweep(0)
 		admitted(t, store, a) // forgotten: long after anything can be under way
+		admitted(t, store, never)
+		if err := store.Settle(t.Context(), ledger, never.Token, rules.OutcomeFree); err != nil {
+			t.Fatal(err)
+		}
 		if ok, _ := store.Start(t.Context(), ledger, a.Token, time.Minute); !ok {
 			t.Fatal("Start = false, want true")
 		}

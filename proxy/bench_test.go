@@ -1,0 +1,120 @@
+package proxy
+
+import (
+	"bufio"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"penstock/limiter/inflight"
+	"penstock/limiter/rate"
+	schedules "penstock/limiter/schedule"
+	stocks "penstock/limiter/stock"
+	"penstock/proxy/gate"
+	"penstock/rules"
+	"penstock/shedder"
+)
+
+// soldOutProxy is a proxy with the real gates and nothing left to sell.
+func soldOutProxy(t testing.TB) (*Proxy, *rules.Set) {
+	t.Helper()
+	s := sale()
+	s.Limits.IP = rules.Limit{Every: time.Nanosecond, Burst: 1 << 30, InFlight: 1000, Enforce: true}
+	s.Limits.Account = s.Limits.IP
+	s.Stock.Items = map[string]int{"": 1}
+	set := ruleSet("127.0.0.1:1", s)
+	store, err := stocks.OpenEmbedded(filepath.Join(t.TempDir(), "stock.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := stocks.New(store, stocks.Options{})
+	if err := st.Load(t.Context(), set.Sales); err != nil {
+		t.Fatal(err)
+	}
+	running := make(chan struct{})
+	go func() { st.Run(t.Context()); close(running) }()
+	t.Cleanup(func() { <-running; store.Close() }) // the test's context ends first
+	sh := shedder.New(set.Origin)
+	p := New(Options{
+		Gates: Gates{
+			Schedule: schedules.New(), RateIP: rate.ByIP(1 << 12), RateAccount: rate.ByAccount(1 << 12),
+			InFlightIP: inflight.ByIP(), InFlightAccount: inflight.ByAccount(), SoldOut: st.SoldOut(),
+			Place: sh.Places(), Stock: st.Unit(), Slot: sh.Slots(), Start: st.Fence(),
+		},
+		Secret: make([]byte, 32), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+	})
+	p.Use(set)
+	unit := st.Unit()
+	for i := 0; st.SoldOut().Admit(t.Context(), asking(s, 999)).OK(); i++ { // until the latch has closed
+		unit.Admit(t.Context(), asking(s, i))
+	}
+	return p, set
+}
+
+func asking(s *rules.Sale, i int) *gate.Facts {
+	return &gate.Facts{
+		At: time.Now(), IP: netip.MustParseAddr("192.0.2.1"), Account: "c:" + string(rune('a'+i%26)), Token: gate.Token{byte(i >> 8), byte(i), 1},
+		Sale: s, Units: 1, Priority: rules.Order,
+	}
+}
+
+// pinned is a context with one request parsed into it, again and again.
+func pinned(t testing.TB, raw string) *fasthttp.RequestCtx {
+	t.Helper()
+	a, b := net.Pipe()
+	t.Cleanup(func() { a.Close(); b.Close() })
+	c := new(fasthttp.RequestCtx)
+	c.Init2(&conn{Conn: a}, quiet{}, false)
+	go b.Write([]byte(raw))
+	if err := c.Request.Header.Read(bufio.NewReader(a)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// refusals prepares one refusal in the gate loop, and one from the parsed head on.
+func refusals(t testing.TB) (loop, whole func()) {
+	p, set := soldOutProxy(t)
+	c := pinned(t, "POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=z\r\nContent-Length: 0\r\n\r\n")
+	r := p.begin(c)
+	r.facts = *asking(set.Sales[0], 999)
+	r.counts = r.bySale[set.Sales[0]]
+	loop = func() {
+		if p.pass(r, 0, soldOut) && p.pass(r, soldOut, gates) {
+			panic("admitted")
+		}
+		for i := gates - 1; i >= 0; i-- {
+			if r.held&(1<<i) != 0 {
+				p.gates[i].Release(&r.facts, r.end)
+			}
+		}
+		r.held = 0
+	}
+	whole = func() {
+		c.Response.Reset()
+		p.Handle(c)
+	}
+	return loop, whole
+}
+
+func BenchmarkRefusalInTheGateLoop(b *testing.B) {
+	loop, _ := refusals(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		loop()
+	}
+}
+
+func BenchmarkRefusalFromHeadToAnswer(b *testing.B) {
+	_, whole := refusals(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		whole()
+	}
+}
