@@ -13,6 +13,7 @@ package shedder
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,9 @@ type Shedder struct {
 	room    [rules.Priorities]atomic.Int64 // how many places may be taken, by class
 	placed  [rules.Priorities]atomic.Int64 // how many are, by class, for Stats
 	refused atomic.Bool                    // somebody was, since the limit last learned
+
+	limited atomic.Int64  // the limit, and
+	pace    atomic.Uint64 // the bits of useful answers/s: for estimates without the lock
 
 	mu       sync.Mutex
 	conf     rules.Origin
@@ -91,11 +95,16 @@ func (s *Shedder) Stats() Stats {
 
 // class is how a request waits. A request for a unit counts as a winner from the
 // start: there must be room for it to wait as one before it may take the unit.
+//
+// Items that a sale lets through ungated hold nothing, and nobody names a higher class
+// for itself: only a unit makes a winner.
 func class(f *gate.Facts) rules.Priority {
 	if f.Sale != nil && f.Sale.Stock != nil && f.Sale.Enforce {
-		return rules.Winner
+		if _, sold := f.Sale.Stock.Items[f.Item]; sold || !f.Sale.Stock.ForwardOther {
+			return rules.Winner
+		}
 	}
-	return f.Priority
+	return max(f.Priority, rules.Checkout)
 }
 
 // Places is the gate that asks whether there is a place to wait, with a wait worth
@@ -143,7 +152,7 @@ func (p places) refuse(c rules.Priority) gate.Verdict {
 	if !p.refused.Load() {
 		p.refused.Store(true)
 	}
-	return gate.Verdict{Reason: gate.Overloaded, Retry: leastRetry}
+	return gate.Verdict{Reason: gate.Overloaded, Retry: p.retry(p.taken(c).Load() - p.limited.Load())}
 }
 
 type slots struct{ *Shedder }
@@ -190,7 +199,7 @@ func (s slots) await(ctx context.Context, w *waiter, c rules.Priority, patience 
 	if !s.waiting[c].remove(w) {
 		return gate.Admit
 	}
-	return gate.Verdict{Reason: gate.Overloaded, Retry: s.wait()}
+	return gate.Verdict{Reason: gate.Overloaded, Retry: s.retry(s.winners.Load() + s.others.Load())}
 }
 
 // Release gives the slot back, lets the limit learn, and serves who is next. Only an
@@ -259,23 +268,18 @@ func (s *Shedder) makeRoom() {
 	if winners == 0 {
 		winners = max(leastRoom, perSecond*s.conf.WinnersMaxWait.Seconds())
 	}
+	s.limited.Store(int64(at))
+	s.pace.Store(math.Float64bits(perSecond))
 	for c, share := range part {
 		s.room[c].Store(int64(at + max(1, share*queue)))
 	}
 	s.room[rules.Winner].Store(int64(at + winners))
 }
 
-// wait estimates how long the queue takes to empty.
-func (s *Shedder) wait() time.Duration {
-	perSecond := s.limit.capacity
-	if perSecond <= 0 {
-		return leastRetry
-	}
-	n := 0
-	for c := range s.waiting {
-		n += s.waiting[c].n
-	}
-	return min(max(time.Duration(float64(n)/perSecond*float64(time.Second)), leastRetry), mostRetry)
+// retry estimates how long the origin takes for n requests.
+func (s *Shedder) retry(n int64) time.Duration {
+	seconds := float64(n) / math.Float64frombits(s.pace.Load())
+	return time.Duration(min(max(seconds, leastRetry.Seconds()), mostRetry.Seconds()) * float64(time.Second))
 }
 
 // waiter is one request in the queue.

@@ -34,7 +34,7 @@ func request(p rules.Priority) *gate.Facts {
 
 func winner() *gate.Facts {
 	f := request(rules.Order)
-	f.Sale = &rules.Sale{Name: "s", Enforce: true, Stock: &rules.Stock{}}
+	f.Sale = &rules.Sale{Name: "s", Enforce: true, Stock: &rules.Stock{Items: map[string]int{"": 1}}}
 	return f
 }
 
@@ -213,6 +213,51 @@ func TestConfigureServesThoseWhoWait(t *testing.T) {
 		}
 		if st := s.Stats(); st.InFlight != 2 || st.Limit != 2 {
 			t.Errorf("got %+v, want 2 in flight of 2", st)
+		}
+	})
+}
+
+func TestOnlyAUnitMakesAWinner(t *testing.T) {
+	ungated := winner()
+	ungated.Sale.Stock.ForwardOther = true
+	ungated.Item = "case"
+	for name, c := range map[string]struct {
+		f    *gate.Facts
+		want rules.Priority
+	}{
+		"an item of the sale":             {winner(), rules.Winner},
+		"an item let through ungated":     {ungated, rules.Order},
+		"a request that claims to be one": {request(rules.Winner), rules.Checkout},
+		"a browsing one":                  {request(rules.Browse), rules.Browse},
+		"a sale that only observes":       {&gate.Facts{Priority: rules.Order, Sale: &rules.Sale{Stock: &rules.Stock{}}}, rules.Order},
+	} {
+		if got := class(c.f); got != c.want {
+			t.Errorf("%s waits as %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestARefusalNamesTheQueuesOwnWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := fixed(1)
+		o.QueueDepth, o.WinnersDepth = 100, 20
+		s := New(o)
+		f := winner()
+		for range 200 { // one answer a second
+			s.Places().Admit(t.Context(), f)
+			s.Slots().Admit(t.Context(), f)
+			go s.Slots().Admit(t.Context(), f) // somebody waits: the origin is the bottleneck
+			synctest.Wait()
+			time.Sleep(time.Second)
+			s.Slots().Release(f, served)
+			s.Slots().Release(f, served)
+			s.Places().Release(f, served)
+		}
+		for s.Places().Admit(t.Context(), f).OK() {
+		}
+		v := s.Places().Admit(t.Context(), f)
+		if v.Retry < 5*time.Second || v.Retry > 30*time.Second {
+			t.Errorf("behind twenty and about two answers a second: told to come back in %v", v.Retry)
 		}
 	})
 }
