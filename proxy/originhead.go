@@ -1,0 +1,165 @@
+package proxy
+
+// The head of the request as the origin gets it: the raw target and every header as it
+// was sent, but for hop-by-hop headers (RFC 9110, 7.6.1), ours, and what a client that
+// is not a trusted proxy may have forged.
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// originHead writes the request line and the headers for the origin.
+func (r *request) originHead(started time.Time) []byte {
+	h := &r.head
+	b := append(append(append(r.out[:0], h.method...), ' '), h.target...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = r.appendHost(b)
+	var forwardedFor, proto, forwardedHost []byte
+	for i := range h.fields {
+		f := &h.fields[i]
+		switch {
+		case f.known == hXFF && r.trusted:
+			if forwardedFor != nil {
+				forwardedFor = append(forwardedFor[:len(forwardedFor):len(forwardedFor)], ", "...)
+			}
+			forwardedFor = append(forwardedFor[:len(forwardedFor):len(forwardedFor)], f.value...)
+		case r.trusted && equalFold(f.name, "X-Forwarded-Proto"):
+			proto = f.value
+		case r.trusted && equalFold(f.name, "X-Forwarded-Host"):
+			forwardedHost = f.value
+		case f.known == hCookie:
+			b = appendCookies(b, f)
+		case !r.drops(f):
+			b = appendField(b, f.name, f.value)
+		}
+	}
+	b = r.appendForwarded(b, forwardedFor, proto, forwardedHost)
+	switch {
+	case r.whole:
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(len(r.body)), 10), "\r\n"...)
+	case h.length < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case h.length > 0 || r.declaresLength():
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(h.length), 10), "\r\n"...)
+	}
+	if s := r.facts.Sale; s != nil && r.held&(1<<start) != 0 {
+		b = appendField(b, []byte("Penstock-Reservation"), []byte(tokenString(r.facts.Token)))
+		b = append(b, "Penstock-Deadline: "...)
+		b = strconv.AppendInt(b, started.Add(r.set.Origin.ResponseTimeout).UnixMilli(), 10)
+		b = append(b, "\r\n"...)
+	}
+	r.out = append(b, "\r\n"...)
+	return r.out
+}
+
+func (r *request) declaresLength() bool {
+	for i := range r.head.fields {
+		if r.head.fields[i].known == hContentLength {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *request) appendHost(b []byte) []byte {
+	if r.set.Origin.Host != "" {
+		return appendField(b, []byte("Host"), []byte(r.set.Origin.Host))
+	}
+	for i := range r.head.fields {
+		if f := &r.head.fields[i]; f.known == hHost {
+			return appendField(b, f.name, f.value)
+		}
+	}
+	return appendField(b, []byte("Host"), []byte(r.set.Origin.Address))
+}
+
+// drops reports whether a header of the request ends here.
+func (r *request) drops(f *field) bool {
+	switch f.known {
+	case hHost, hConnection, hContentLength, hTransferEncoding, hHop, hExpect, hPenstock:
+		return true
+	case hXFF, hForwarded:
+		return !r.trusted
+	case other:
+	default:
+		return false
+	}
+	if !r.trusted {
+		for _, name := range r.accountHeaders {
+			if equalFold(f.name, name) {
+				return true // the shop may believe it; we did not
+			}
+		}
+		if equalFold(f.name, r.set.ClientIPHeader) || equalFold(f.name, "X-Request-Id") {
+			return true
+		}
+	}
+	for i := range r.head.fields {
+		if c := &r.head.fields[i]; c.known == hConnection && names(c.value, f.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendForwarded tells the origin who asks: what trusted hops said is kept, and ours
+// is added.
+func (r *request) appendForwarded(b, forwardedFor, proto, host []byte) []byte {
+	b = append(b, "X-Forwarded-For: "...)
+	if len(forwardedFor) > 0 {
+		b = append(append(b, forwardedFor...), ", "...)
+	}
+	peer := peerAddr(r.c.RemoteAddr())
+	if peer == (netip.Addr{}) {
+		peer = netip.IPv4Unspecified()
+	}
+	b = append(peer.AppendTo(b), "\r\n"...)
+	if proto == nil {
+		proto = []byte("http")
+	}
+	b = appendField(b, []byte("X-Forwarded-Proto"), proto)
+	if host == nil {
+		host, _ = r.head.value("Host")
+	}
+	if len(host) > 0 {
+		b = appendField(b, []byte("X-Forwarded-Host"), host)
+	}
+	if _, n := r.head.value("X-Request-Id"); n == 0 || !r.trusted {
+		b = appendField(b, []byte("X-Request-Id"), []byte(tokenString(r.facts.Token)))
+	}
+	return b
+}
+
+// appendCookies leaves our own cookies out and the rest as it stands.
+func appendCookies(b []byte, f *field) []byte {
+	if !bytes.Contains(f.value, []byte(ownCookies)) {
+		return appendField(b, f.name, f.value)
+	}
+	mark := len(b)
+	b = append(append(b, f.name...), ": "...)
+	empty := true
+	for _, piece := range bytes.Split(f.value, []byte(";")) {
+		if bytes.HasPrefix(trimOWS(piece), []byte(ownCookies)) {
+			continue
+		}
+		if !empty {
+			b = append(b, ';')
+		} else {
+			piece = trimOWS(piece)
+		}
+		b = append(b, piece...)
+		empty = false
+	}
+	if empty {
+		return b[:mark]
+	}
+	return append(b, "\r\n"...)
+}
+
+func appendField(b, name, value []byte) []byte {
+	b = append(append(b, name...), ": "...)
+	return append(append(b, value...), "\r\n"...)
+}

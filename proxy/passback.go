@@ -1,0 +1,187 @@
+package proxy
+
+// The origin's answer on its way to the client. A sale's answer is read whole before
+// the client gets any of it, so that the unit is settled by an answer that really
+// ended; all others stream.
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+	"penstock/proxy/upstream"
+)
+
+// saleAnswer reads the answer whole, judges it and passes it on.
+func (p *Proxy) saleAnswer(r *request, ex *upstream.Exchange, started time.Time) {
+	body, whole := readAnswer(ex)
+	if !whole {
+		r.end = gate.End{}
+		ex.Close()
+		p.refuse(r, gate.Verdict{Reason: gate.OriginFailed}, "")
+		return
+	}
+	r.end = judge(r.facts.Sale, ex, body, started)
+	p.copyHead(r, ex)
+	if len(body) == maxSaleAnswer {
+		p.streamRest(r, ex, body)
+		return
+	}
+	ex.Close()
+	r.setBody(body)
+}
+
+// streamAnswer passes an answer on as it comes; a small one of known length at once.
+func (p *Proxy) streamAnswer(r *request, ex *upstream.Exchange, started time.Time) {
+	r.end.Status, r.end.Took = ex.Status, time.Since(started)
+	p.copyHead(r, ex)
+	if ex.Length < 0 || ex.Length > smallAnswer {
+		p.streamRest(r, ex, nil)
+		return
+	}
+	body, err := io.ReadAll(ex)
+	if err != nil {
+		ex.Close()
+		r.end = gate.End{}
+		r.c.Response.Reset()
+		p.refuse(r, gate.Verdict{Reason: gate.OriginFailed}, "")
+		return
+	}
+	ex.Close()
+	r.setBody(body)
+}
+
+// setBody sends a whole answer. One without a body may still say how long it would be.
+func (r *request) setBody(body []byte) {
+	if n := r.bodiless; n >= 0 {
+		r.c.Response.SetBodyStream(bytes.NewReader(nil), n)
+		r.c.Response.SkipBody = true
+		return
+	}
+	r.c.Response.SetBodyRaw(body)
+}
+
+// streamRest passes on what is left of an answer behind what was read of it.
+func (p *Proxy) streamRest(r *request, ex *upstream.Exchange, read []byte) {
+	size := -1
+	if ex.Length >= 0 {
+		size = int(ex.Length)
+	}
+	r.streaming = true
+	r.c.Response.ImmediateHeaderFlush = true
+	r.c.Response.SetBodyStream(&stream{p: p, r: r, ex: ex, read: read, c: r.c, silence: r.set.Origin.IdleBodyTimeout}, size)
+}
+
+// stream is an answer on its way to the client. fasthttp reads it after Handle has
+// returned and closes it in every case; that is when the request is settled.
+type stream struct {
+	p       *Proxy
+	r       *request
+	ex      *upstream.Exchange
+	c       *fasthttp.RequestCtx
+	read    []byte
+	silence time.Duration
+	failed  bool
+}
+
+// Read gives the client as long for each piece as the origin has for it.
+func (s *stream) Read(b []byte) (int, error) {
+	if err := s.c.SetWriteDeadline(time.Now().Add(s.silence)); err != nil {
+		return 0, err
+	}
+	if len(s.read) > 0 {
+		n := copy(b, s.read)
+		s.read = s.read[n:]
+		return n, nil
+	}
+	n, err := s.ex.Read(b)
+	s.failed = s.failed || err != nil && err != io.EOF
+	return n, err
+}
+
+// Close settles the request.
+func (s *stream) Close() error {
+	if s.r == nil {
+		return nil
+	}
+	r := s.r
+	s.r = nil
+	s.ex.Close()
+	if s.failed && r.facts.Sale == nil {
+		r.end = gate.End{} // an answer that broke off teaches nothing
+	}
+	s.p.settle(r)
+	return nil
+}
+
+// copyHead passes on status and headers of the origin's answer, in its order and
+// spelling, but for hop-by-hop headers, ours, and our cookies.
+func (p *Proxy) copyHead(r *request, ex *upstream.Exchange) {
+	resp := &r.c.Response
+	resp.SetStatusCode(ex.Status)
+	h := &resp.Header
+	h.DisableNormalizing()
+	r.answered = gate.Admitted
+	r.bodiless = -1
+	if string(r.head.method) == "HEAD" || ex.Status == 204 || ex.Status == 304 {
+		r.bodiless = 0
+	}
+	for _, f := range ex.Header {
+		switch {
+		case hopByHop(f.Name, ex.Header), equalFold(f.Name, "Trailer"):
+		case len(f.Name) >= 9 && equalFold(f.Name[:9], "Penstock-"):
+		case equalFold(f.Name, "Content-Length"):
+			if n, err := strconv.Atoi(string(f.Value)); err == nil && r.bodiless == 0 {
+				r.bodiless = n
+			}
+		case equalFold(f.Name, "Set-Cookie") && bytes.HasPrefix(f.Value, []byte(ownCookies)):
+		default:
+			h.AddBytesKV(f.Name, f.Value)
+		}
+	}
+	h.SetCanonical(hdrReason, reasonBytes[gate.Admitted])
+	p.greet(r)
+	if p.draining.Load() {
+		r.c.SetConnectionClose()
+	}
+}
+
+// hopByHop reports whether a header of an answer ends here: RFC 9110, 7.6.1.
+func hopByHop(name []byte, all []upstream.Field) bool {
+	switch classify(name) {
+	case hConnection, hTransferEncoding, hHop:
+		return true
+	case other:
+	default:
+		return false
+	}
+	if equalFold(name, "Proxy-Authenticate") {
+		return true
+	}
+	for _, f := range all {
+		if equalFold(f.Name, "Connection") && names(f.Value, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// names reports whether a Connection value lists a header.
+func names(value, name []byte) bool {
+	for len(value) > 0 {
+		elem := value
+		if i := bytes.IndexByte(value, ','); i >= 0 {
+			elem, value = value[:i], value[i+1:]
+		} else {
+			value = nil
+		}
+		if bytes.EqualFold(trimOWS(elem), name) {
+			return true
+		}
+	}
+	return false
+}
