@@ -43,7 +43,8 @@ var mayImport = map[string][]string{
 	"limiter/stock/stocktest": {
 		"penstock/limiter/stock", "penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid", "github.com/redis/go-redis/v9",
 	},
-	"cmd/sampleshop": {},
+	"cmd/sampleshop":             {},
+	"cmd/penstock/testdata/bare": {"github.com/valyala/fasthttp"},
 	"cmd/penstock": {
 		"penstock/", "github.com/prometheus/client_golang/",
 	},

@@ -7,11 +7,11 @@ cp deploy/demo/penstock.yaml "$dir/"
 
 stop() {
 	trap - EXIT INT TERM
-	kill "$gateway" "$shop" 2>/dev/null || true
+	kill $gateway $shop $tail 2>/dev/null || true
 	wait 2>/dev/null || true
 	rm -rf "$dir"
 }
-gateway= shop=
+gateway= shop= tail=
 trap stop EXIT
 trap 'stop; exit 0' INT TERM
 
@@ -43,4 +43,5 @@ cat <<'EOF'
 
 EOF
 tail -n +1 -f "$dir/gateway.log" &
+tail=$!
 wait "$gateway"

@@ -31,7 +31,7 @@ func sellOut(s *shop) (alice *gate.Facts) {
 	alice = s.win("alice", "blue")
 	s.admit(s.soldOut, s.facts("bob", "blue"), gate.Admitted)
 	s.admit(s.unit, s.facts("bob", "blue"), gate.SoldOut)
-	wait(ticks)
+	wait(time.Millisecond) // no poll: the first Look is taken at once
 	if !s.latched("blue") || s.latched("red") {
 		s.Fatalf("latched: blue %v, red %v, want blue alone", s.latched("blue"), s.latched("red"))
 	}
@@ -209,6 +209,20 @@ func TestWinDuringALook(t *testing.T) {
 		s.store.down.Store(false)
 		wait(ticks)
 		s.admit(s.soldOut, s.facts("carol", "blue"), gate.OrderPending)
+	})
+}
+
+// TestWinThatLapsed: what the gateway itself knew gives way to a later Look.
+func TestWinThatLapsed(t *testing.T) {
+	bubble(t, func(s *shop) {
+		defer s.run()()
+		s.unit.Release(sellOut(s), unsent)
+		wait(ticks)
+		s.win("carol", "blue")
+		wait(2*time.Minute + 2*time.Second) // swept
+		s.win("bob", "blue")
+		wait(ticks)
+		s.admit(s.soldOut, s.facts("carol", "blue"), gate.SoldOut)
 	})
 }
 

@@ -28,16 +28,16 @@ type spy struct {
 
 	down  atomic.Bool // fails at once
 	lossy atomic.Bool // does it, and fails
-	lost  atomic.Bool // knows no ledger
+	lost  atomic.Bool // does not know ledger "phone"
 
 	lookReturns func() // called when a Look has been done, before it returns
 }
 
-func (s *spy) call(do func() error) error {
+func (s *spy) call(ledger string, do func() error) error {
 	if s.down.Load() {
 		return errDown
 	}
-	if s.lost.Load() {
+	if ledger == "phone" && s.lost.Load() {
 		return stock.ErrNotLoaded
 	}
 	if err := do(); err != nil || !s.lossy.Load() {
@@ -48,23 +48,23 @@ func (s *spy) call(do func() error) error {
 
 func (s *spy) Decide(ctx context.Context, a stock.Ask) (d stock.Decision, err error) {
 	s.decides.Add(1)
-	err = s.call(func() (err error) { d, err = s.Store.Decide(ctx, a); return err })
+	err = s.call(a.Ledger, func() (err error) { d, err = s.Store.Decide(ctx, a); return err })
 	return d, err
 }
 
 func (s *spy) Start(ctx context.Context, ledger string, token gate.Token, d time.Duration) (ok bool, err error) {
 	s.starts.Add(1)
-	err = s.call(func() (err error) { ok, err = s.Store.Start(ctx, ledger, token, d); return err })
+	err = s.call(ledger, func() (err error) { ok, err = s.Store.Start(ctx, ledger, token, d); return err })
 	return ok, err
 }
 
 func (s *spy) Settle(ctx context.Context, ledger string, token gate.Token, o rules.Outcome) error {
-	return s.call(func() error { return s.Store.Settle(ctx, ledger, token, o) })
+	return s.call(ledger, func() error { return s.Store.Settle(ctx, ledger, token, o) })
 }
 
 func (s *spy) Look(ctx context.Context, ledger string) (p stock.Picture, err error) {
 	s.looks.Add(1)
-	err = s.call(func() (err error) { p, err = s.Store.Look(ctx, ledger); return err })
+	err = s.call(ledger, func() (err error) { p, err = s.Store.Look(ctx, ledger); return err })
 	if s.lookReturns != nil {
 		s.lookReturns()
 	}

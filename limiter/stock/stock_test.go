@@ -146,6 +146,32 @@ func TestOutbox(t *testing.T) {
 	})
 }
 
+// TestOutboxPastALostLedger: what one ledger owes does not wait for another's return.
+func TestOutboxPastALostLedger(t *testing.T) {
+	bubble(t, func(s *shop) {
+		laptop := phone()
+		laptop.Name, laptop.Stock.Ledger = "laptop", "laptop"
+		if err := s.stock.Load(context.Background(), []*rules.Sale{laptop}); err != nil {
+			t.Fatal(err)
+		}
+		lost := s.win("alice", "red")
+		s.sale = laptop
+		f := s.win("alice", "red")
+		s.store.down.Store(true)
+		s.unit.Release(lost, sold)
+		s.unit.Release(f, sold)
+		s.store.down.Store(false)
+		s.store.lost.Store(true)
+		defer s.run()()
+		wait(time.Second)
+		s.counts("red", stock.Counts{Sold: 1})
+		s.store.lost.Store(false)
+		wait(10 * time.Second)
+		s.sale = lost.Sale
+		s.counts("red", stock.Counts{Sold: 1})
+	})
+}
+
 // TestCancelsAreBounded: a store that is down for long does not fill the memory.
 func TestCancelsAreBounded(t *testing.T) {
 	bubble(t, func(s *shop) {
