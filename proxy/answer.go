@@ -5,6 +5,7 @@ package proxy
 // overrides. Everything that does not change from request to request is rendered once.
 
 import (
+	"encoding/json"
 	"html"
 	"math/rand/v2"
 	"strconv"
@@ -60,7 +61,9 @@ type answer struct {
 	reason   gate.Reason
 	json     []byte // up to the detail
 	usual    []byte // the detail where the request itself is not at fault, quoted
+	final    []byte // the whole, where asking again makes no sense
 	page     string // with open slots
+	head     fasthttp.ResponseHeader
 	own      *rules.Answer
 	location string
 }
@@ -87,8 +90,13 @@ func render(overrides ...map[string]*rules.Answer) *answers {
 		a.json = append(a.json, `,"status":`...)
 		a.json = strconv.AppendInt(a.json, int64(a.status), 10)
 		a.json = append(append(append(a.json, `,"reason":"`...), reason.String()...), `","detail":`...)
-		a.usual = strconv.AppendQuote(nil, a.detail)
+		a.usual, _ = json.Marshal(a.detail)
+		a.final = a.appendJSON(nil, 0, "")
 		a.page = pages.Render(a.title)
+		a.head.SetStatusCode(a.status)
+		a.head.SetContentTypeBytes(problemJSON)
+		a.head.SetCanonical(hdrReason, reasonBytes[reason])
+		a.head.SetCanonical(hdrCacheControl, noStore)
 		all[reason] = a
 	}
 	return &all
@@ -103,14 +111,12 @@ func jitter(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Int64N(int64(min(d/2+250*time.Millisecond, maxJitter))))
 }
 
-// write sends the answer. detail replaces the usual words where the request itself is
+// write sends the answer, in place of all that was to be sent so far. detail replaces the usual words where the request itself is
 // at fault; retry is the wait before jitter, 0 where asking again makes no sense.
 func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
 	resp := &c.Response
-	resp.SetStatusCode(a.status)
 	h := &resp.Header
-	h.SetCanonical(hdrReason, reasonBytes[a.reason])
-	h.SetCanonical(hdrCacheControl, noStore)
+	a.head.CopyTo(h)
 	if retry > 0 {
 		retry = jitter(retry)
 		r.num = strconv.AppendInt(r.num[:0], seconds(retry), 10)
@@ -125,21 +131,29 @@ func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, 
 		resp.SetBodyRaw(a.own.JSON)
 		return
 	}
-	h.SetContentTypeBytes(problemJSON)
-	out := append(r.out[:0], a.json...)
+	if retry == 0 && detail == "" {
+		resp.SetBodyRaw(a.final)
+		return
+	}
+	r.out = a.appendJSON(r.out[:0], retry, detail)
+	resp.SetBody(r.out)
+}
+
+func (a *answer) appendJSON(out []byte, retry time.Duration, detail string) []byte {
+	out = append(out, a.json...)
 	if detail == "" {
 		out = append(out, a.usual...)
 	} else {
-		out = strconv.AppendQuote(out, detail)
+		quoted, _ := json.Marshal(detail) // a string always has JSON
+		out = append(out, quoted...)
 	}
 	if retry > 0 {
-		out = strconv.AppendInt(append(out, `,"retry_after_ms":`...), retry.Milliseconds(), 10)
+		out = strconv.AppendInt(append(out, `,"retry_after_ms":`...), int64((retry+time.Millisecond-1)/time.Millisecond), 10)
 	}
 	if a.reason == gate.SoldOut {
 		out = strconv.AppendBool(append(out, `,"final":`...), retry == 0)
 	}
-	r.out = append(out, '}', '\n')
-	resp.SetBody(r.out)
+	return append(out, '}', '\n')
 }
 
 func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {

@@ -70,7 +70,7 @@ func pinned(t testing.TB, raw string) *fasthttp.RequestCtx {
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
 	c := new(fasthttp.RequestCtx)
-	c.Init2(&conn{Conn: a}, quiet{}, false)
+	c.Init2(newWatch(rules.Client{}).add(a), quiet{}, false)
 	go b.Write([]byte(raw))
 	if err := c.Request.Header.Read(bufio.NewReader(a)); err != nil {
 		t.Fatal(err)

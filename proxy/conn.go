@@ -1,24 +1,28 @@
 package proxy
 
 // The client's connection: an accept loop that survives running out of descriptors,
-// a mark for connections that have ended (a chunked body that ends there was cut, not
-// complete), and a look whether the client is still there.
+// patience with slow clients, a mark for connections that have ended (a chunked body
+// that ends there was cut, not complete), and a look whether the client is still there.
 
 import (
 	"errors"
 	"io"
 	"net"
-	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
+
+	"penstock/rules"
 )
 
 // listener wraps what fasthttp accepts from.
 type listener struct {
 	net.Listener
+	watch  *watch
 	failed func(error) // told of every accept that failed for want of something
 }
 
@@ -28,7 +32,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &conn{Conn: c}, nil
+			return l.watch.add(c), nil
 		}
 		if !passing(err) {
 			return nil, err
@@ -51,43 +55,31 @@ func passing(err error) bool {
 }
 
 // conn is one client connection.
+//
+// Deadlines for idle connections and slow heads would cost every request several calls
+// into the timer. Instead the connection notes, by a coarse clock, since when its client
+// owes it something, and a sweep ends the waits that have become too long.
 type conn struct {
 	net.Conn
+	watch *watch
 	ended atomic.Bool // a read has failed or met the end
 	began atomic.Bool // a byte has come
 	muted atomic.Bool
-
-	// Every request moves the read deadline twice, mostly to a later time. That is
-	// only noted; the armed one is moved when it has fired too early.
-	armed, wanted time.Time
-}
-
-// SetReadDeadline notes a later deadline and arms an earlier one.
-func (c *conn) SetReadDeadline(t time.Time) error {
-	c.wanted = t
-	if !c.armed.IsZero() && (t.IsZero() || t.After(c.armed)) {
-		return nil
-	}
-	c.armed = t
-	return c.Conn.SetReadDeadline(t)
-}
-
-// SetDeadline keeps the two deadlines apart.
-func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+	owes  atomic.Int64 // since when the client owes bytes, in coarse time; 0: it owes none
+	idle  atomic.Bool  // it owes a next request, not the rest of one
+	swept atomic.Bool  // the sweep has ended its wait
+	fed   atomic.Int64 // since when the client does not take what is written; 0: it does
 }
 
 // Read marks the connection when nothing more will come.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	for n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.armed.Equal(c.wanted) {
-		c.armed = c.wanted
-		if err = c.Conn.SetReadDeadline(c.armed); err == nil {
-			n, err = c.Conn.Read(b)
-		}
-	}
 	if err != nil {
 		c.ended.Store(true)
+	}
+	if n > 0 && c.idle.Load() {
+		c.idle.Store(false) // the head has begun
+		c.owes.Store(c.watch.now.Load())
 	}
 	if n > 0 && !c.began.Load() {
 		c.began.Store(true)
@@ -95,17 +87,124 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write drops what is written to a muted connection.
-func (c *conn) Write(b []byte) (int, error) {
+// Close ends the watch.
+func (c *conn) Close() error {
+	c.watch.forget(c)
+	return c.Conn.Close()
+}
+
+// handling: the head is there, and the handler knows how long to wait for the rest.
+func (c *conn) handling() {
+	c.owes.Store(0)
+	if c.swept.Load() { // at the last moment
+		c.swept.Store(false)
+		c.Conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// answered: the client may send its next request, after the rest of this one if any.
+func (c *conn) answered(unread bool) {
+	c.idle.Store(!unread)
+	c.owes.Store(c.watch.now.Load())
+}
+
+// watch ends waits of clients that are too slow, and counts coarse time for them.
+type watch struct {
+	now        atomic.Int64 // milliseconds since the start, as of the last sweep, from 1
+	head, idle time.Duration
+	body       time.Duration // for a piece of an answer to be taken
+	start      time.Time
+	mu         sync.Mutex
+	conns      map[*conn]struct{}
+	stop       chan struct{}
+}
+
+// sweepEvery is how late a wait may be ended.
+const sweepEvery = 200 * time.Millisecond
+
+func newWatch(c rules.Client) *watch {
+	w := &watch{head: c.Header, idle: c.Idle, body: c.Body, start: time.Now(), conns: map[*conn]struct{}{}, stop: make(chan struct{})}
+	w.now.Store(1)
+	return w
+}
+
+func (w *watch) add(c net.Conn) *conn {
+	k := &conn{Conn: c, watch: w}
+	k.owes.Store(w.now.Load())
+	w.mu.Lock()
+	w.conns[k] = struct{}{}
+	w.mu.Unlock()
+	return k
+}
+
+func (w *watch) forget(c *conn) {
+	w.mu.Lock()
+	delete(w.conns, c)
+	w.mu.Unlock()
+}
+
+func (w *watch) run() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case t := <-tick.C:
+			w.now.Store(max(1, t.Sub(w.start).Milliseconds()))
+			w.sweep()
+		}
+	}
+}
+
+func (w *watch) sweep() {
+	now := w.now.Load()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		since, patience := c.owes.Load(), w.head
+		if c.idle.Load() {
+			patience = w.idle
+		}
+		if since != 0 && now-since > patience.Milliseconds() {
+			c.swept.Store(true)
+			c.Conn.SetReadDeadline(time.Unix(1, 0))
+		}
+		if since := c.fed.Load(); since != 0 && now-since > w.body.Milliseconds() {
+			c.Conn.SetWriteDeadline(time.Unix(1, 0)) // for good
+		}
+	}
+}
+
+// writePiece is how much a client must take within its patience, in bytes.
+const writePiece = 64 << 10
+
+// Write drops what is written to a muted connection. A client that takes no more of it
+// is let go by the sweep.
+func (c *conn) Write(b []byte) (n int, err error) {
 	if c.muted.Load() {
 		return len(b), nil
 	}
-	return c.Conn.Write(b)
+	for more := true; more && err == nil; more = n < len(b) {
+		c.fed.Store(c.watch.now.Load())
+		var m int
+		m, err = c.Conn.Write(b[n:min(n+writePiece, len(b))])
+		n += m
+	}
+	c.fed.Store(0)
+	return n, err
 }
 
 // mute lets nothing more out: an answer that nobody asked for would be taken for the
 // answer to the next request.
 func (c *conn) mute() { c.muted.Store(true) }
+
+// abort makes the connection end in a reset.
+func (c *conn) abort() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+}
 
 // gone reports whether the client has closed its side: 0.6 µs, and true also when
 // unread bytes hide the end from a read. A client that half-closes counts as gone, as
@@ -136,10 +235,21 @@ func (c *conn) gone() bool {
 type upload struct {
 	from    io.Reader
 	conn    *conn
-	silence time.Duration // the longest wait for more of it; 0: a deadline for the whole is set
-	left    int64         // bytes that may still come
+	c       *fasthttp.RequestCtx // whose deadlines end with the request
+	silence time.Duration        // the longest wait for more of it; 0: a deadline for the whole is set
+	left    int64                // bytes that may still come; must still come if not chunked
 	chunked bool
 	err     error // why it failed, if it did
+}
+
+// upload is the request's body, within limit bytes. One of known length must be within
+// it already.
+func (r *request) upload(limit int64, silence time.Duration) *upload {
+	u := &upload{from: r.c.RequestBodyStream(), conn: r.conn, c: r.c, silence: silence, left: limit, chunked: r.head.length < 0}
+	if !u.chunked {
+		u.left = int64(r.head.length)
+	}
+	return u
 }
 
 var errUploadTooLarge = errors.New("read body: larger than allowed")
@@ -149,7 +259,7 @@ func (u *upload) Read(b []byte) (int, error) {
 		return 0, u.fail(errUploadTooLarge)
 	}
 	if u.silence > 0 {
-		if err := u.conn.SetReadDeadline(time.Now().Add(u.silence)); err != nil {
+		if err := u.c.SetReadDeadline(time.Now().Add(u.silence)); err != nil {
 			return 0, u.fail(err)
 		}
 	}
@@ -157,8 +267,8 @@ func (u *upload) Read(b []byte) (int, error) {
 	if u.left -= int64(n); u.left < 0 {
 		return 0, u.fail(errUploadTooLarge)
 	}
-	if err == io.EOF && u.chunked && u.conn.ended.Load() {
-		err = io.ErrUnexpectedEOF // the end of the connection is not the end of a chunked body
+	if err == io.EOF && (u.chunked && u.conn.ended.Load() || !u.chunked && u.left > 0) {
+		err = io.ErrUnexpectedEOF // the end of the connection is not the end of a body
 	}
 	if err != nil && err != io.EOF {
 		u.fail(err)

@@ -27,7 +27,7 @@ func clientAddr(set *rules.Set, h *head, peer netip.Addr) (ip netip.Addr, truste
 	}
 	ip = peer
 	for i := len(h.fields) - 1; i >= 0; i-- {
-		if !equalFold(h.fields[i].name, set.ClientIPHeader) {
+		if !h.fields[i].is(set.ClientIPHeader) {
 			continue
 		}
 		rest := h.fields[i].value
@@ -155,9 +155,9 @@ func (p *Proxy) accountFrom(r *request, s *rules.Source) (prefix byte, name stri
 	return 0, "", "the account cannot be read"
 }
 
-// cookie finds the one value of a cookie by name. Escapes are decoded and quotes
-// taken off, so that one account has one spelling; a name that is there twice, also
-// in an escaped form, is a fault, because the shop may read the other one.
+// cookie finds the one value of a cookie by name. Escapes are decoded, quotes and blanks
+// taken off, so that one account has one spelling; a name that is there twice, also in a
+// form that some shop takes for the same, is a fault: the shop may read the other one.
 func (h *head) cookie(name string) (value string, f fault) {
 	n := 0
 	for i := range h.fields {
@@ -171,22 +171,30 @@ func (h *head) cookie(name string) (value string, f fault) {
 			} else {
 				rest = nil
 			}
-			k, v, _ := bytes.Cut(trimOWS(piece), equals)
-			if string(k) != name && (bytes.IndexByte(k, '%') < 0 || unescape(k) != name) {
+			k, v, _ := bytes.Cut(piece, equals)
+			is, list := namedCookie(trimOWS(k), name)
+			if !is {
 				continue
 			}
-			if n++; n > 1 {
+			if n++; n > 1 || list {
 				return "", "the account's cookie is there twice"
 			}
-			if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
+			if v = trimOWS(v); len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
 				v = v[1 : len(v)-1]
 			}
 			if value = view(v); bytes.IndexByte(v, '%') >= 0 || bytes.IndexByte(v, '+') >= 0 {
-				value = unescape(v)
+				value = strings.Trim(unescape(v), " ")
 			}
 		}
 	}
 	return value, ""
+}
+
+func namedCookie(k []byte, name string) (is, list bool) {
+	if bytes.IndexByte(k, '%') >= 0 {
+		k = []byte(unescape(k))
+	}
+	return named(view(k), name)
 }
 
 var equals = []byte("=")
@@ -194,6 +202,13 @@ var equals = []byte("=")
 // bodyFacts finds item and quantity.
 func (r *request) bodyFacts(sale *rules.Sale) fault {
 	r.facts.Units = 1
+	for i := range sale.Account {
+		// The body was not there when the account was read from the query.
+		s := &sale.Account[i]
+		if v := r.params.find(s.Kind, s.Name); s.Kind == rules.FromQuery && (v.n > 1 || v.n != v.inPlace || v.array) {
+			return "the account is given in two places"
+		}
+	}
 	if sale.Item != nil {
 		v, f := r.fact(sale.Item)
 		if f != "" {
@@ -240,8 +255,8 @@ func (r *request) fact(s *rules.Source) (string, fault) {
 	switch s.Kind {
 	case rules.FromHeader:
 		v, n := r.head.value(s.Name)
-		if n > 1 {
-			return "", "a header that must stand once is there twice"
+		if n > 1 || n == 1 && v == nil {
+			return "", fault("“" + s.Name + "” is not given once and by this name")
 		}
 		return view(v), ""
 	case rules.FromPath:

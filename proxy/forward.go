@@ -35,12 +35,12 @@ func (p *Proxy) forward(r *request) {
 		req.Body, req.Length = bytes.NewReader(r.body), int64(len(r.body))
 	case r.whole:
 	case r.head.length != 0:
-		up = p.upload(r)
+		up = r.upload(r.set.Client.MaxBody, r.set.Client.Body)
 		req.Body, req.Length = up, int64(r.head.length)
 	}
 	ex, err := r.origin.Do(p.ctx, &req)
 	if err != nil {
-		p.failed(r, ex, err, up)
+		p.failed(r, ex, err, up, started)
 		return
 	}
 	r.end.Kind = gate.Answered
@@ -51,23 +51,15 @@ func (p *Proxy) forward(r *request) {
 	}
 }
 
-func (p *Proxy) upload(r *request) *upload {
-	c, _ := r.c.Conn().(*conn)
-	return &upload{
-		from: r.c.RequestBodyStream(), conn: c, silence: r.set.Client.Body,
-		left: r.set.Client.MaxBody, chunked: r.head.length < 0,
-	}
-}
-
 // failed answers for an origin that gave no head.
-func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload) {
+func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload, started time.Time) {
 	var e *upstream.Error
 	errors.As(err, &e)
 	r.c.Response.Reset()
 	switch {
 	case up != nil && up.err != nil:
 		r.end = gate.End{Kind: gate.Refused}
-		r.c.SetConnectionClose()
+		defer r.c.SetConnectionClose()
 		switch {
 		case errors.Is(up.err, errUploadTooLarge):
 			p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
@@ -81,7 +73,7 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload)
 		p.refuse(r, gate.Verdict{Reason: gate.OriginUnreachable, Retry: time.Second}, "")
 	case e != nil && e.Timeout && ex != nil:
 		p.refuse(r, gate.Verdict{Reason: gate.OriginTimeout}, "")
-		p.awaitLate(r, ex)
+		p.awaitLate(r, ex, started)
 	case e != nil && e.Timeout:
 		p.refuse(r, gate.Verdict{Reason: gate.OriginTimeout}, "")
 	default:
@@ -94,15 +86,14 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload)
 
 // awaitLate hands the origin's slot and the unit to a wait that outlives the client:
 // the origin is still at work, and its late answer still counts.
-func (p *Proxy) awaitLate(r *request, ex *upstream.Exchange) {
+func (p *Proxy) awaitLate(r *request, ex *upstream.Exchange, started time.Time) {
 	const outlives = 1<<slot | 1<<stock | 1<<start
 	l := &request{
 		ruled: r.ruled, facts: *keep(&r.facts), held: r.held & outlives,
-		counts: r.counts, answered: gate.Unset,
+		counts: r.counts, answered: r.answered, late: true,
 	}
 	r.held &^= outlives
 	p.late.Go(func() {
-		started := time.Now()
 		defer ex.Close()
 		if ex.Wait((lateFactor-1)*l.set.Origin.ResponseTimeout) == nil {
 			if body, whole := readAnswer(ex); l.facts.Sale == nil || whole {

@@ -273,6 +273,9 @@ func read(t testing.TB, br *bufio.Reader, head bool) *answered {
 		req.Method = "HEAD"
 	}
 	resp, err := http.ReadResponse(br, req)
+	for err == nil && resp.StatusCode == http.StatusContinue {
+		resp, err = http.ReadResponse(br, req)
+	}
 	if err != nil {
 		t.Fatalf("read answer: %v", err)
 	}

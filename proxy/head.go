@@ -7,6 +7,7 @@ package proxy
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -66,6 +67,9 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	header := &c.Request.Header
 	h.method, h.target = header.Method(), header.RequestURI()
 	h.accept, h.contentType, h.host, h.override, h.fields = nil, nil, nil, false, h.fields[:0]
+	if h.length = header.ContentLength(); h.length < -1 {
+		h.length = 0
+	}
 	switch string(header.Protocol()) {
 	case "HTTP/1.1":
 		h.http10 = false
@@ -79,10 +83,6 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	}
 	if f := h.scanFields(header.RawHeaders()); f != "" {
 		return f
-	}
-	h.length = max(0, header.ContentLength())
-	if header.ContentLength() == -1 {
-		h.length = -1
 	}
 	return h.scanTarget()
 }
@@ -241,16 +241,26 @@ func (h *head) setHost(v []byte) bool {
 
 var dot = []byte(".")
 
-// value finds the one value of a header. More than one line of it is a fault.
+// value finds the one value of a header. More than one line of it is a fault. A line
+// that spells it with "_" counts, because CGI and PHP cannot tell, but is not believed:
+// proxies that take the header from their clients overlook it.
 func (h *head) value(name string) (v []byte, n int) {
 	for i := range h.fields {
-		if equalFold(h.fields[i].name, name) {
-			v = h.fields[i].value
+		if f := &h.fields[i]; equalFold(f.name, name) {
+			if f.is(name) {
+				v = f.value
+			}
 			n++
 		}
 	}
 	return v, n
 }
+
+// is reports whether the field has exactly this name, but for case.
+func (f *field) is(name string) bool { return strings.EqualFold(view(f.name), name) }
+
+// alias reports whether the name is one of ours spelled with "_".
+func (f *field) alias() bool { return bytes.IndexByte(f.name, '_') >= 0 }
 
 // wantsHTML reports whether the client would rather be shown a page than JSON.
 func (h *head) wantsHTML() bool { return bytes.Contains(h.accept, textHTML) }
@@ -275,7 +285,7 @@ func classify(name []byte) known {
 			return hContentLength
 		case equalFold(name, "Content-Type"):
 			return hContentType
-		case equalFold(name, "Cf-Connecting-Ip"):
+		case equalFold(name, "Cf-Connecting-Ip"), equalFold(name, "Client-Ip"):
 			return hForwarded
 		}
 	case 'e':
@@ -283,7 +293,7 @@ func classify(name []byte) known {
 			return hExpect
 		}
 	case 'f':
-		if equalFold(name, "Forwarded") || equalFold(name, "Fastly-Client-Ip") {
+		if equalFold(name, "Forwarded") || equalFold(name, "Forwarded-For") || equalFold(name, "Fastly-Client-Ip") {
 			return hForwarded
 		}
 	case 'h':
@@ -325,8 +335,11 @@ func classifyX(name []byte) known {
 	case equalFold(name, "X-Forwarded-For"):
 		return hXFF
 	case len(name) > 12 && equalFold(name[:12], "X-Forwarded-"),
-		equalFold(name, "X-Real-Ip"), equalFold(name, "X-Client-Ip"):
+		equalFold(name, "X-Real-Ip"), equalFold(name, "X-Client-Ip"), equalFold(name, "X-Cluster-Client-Ip"),
+		equalFold(name, "X-Forwarded"), equalFold(name, "X-Original-Forwarded-For"):
 		return hForwarded
+	case equalFold(name, "X-Original-Url"), equalFold(name, "X-Rewrite-Url"):
+		return hHop // some shops serve that path instead of the one we looked at
 	case equalFold(name, "X-Http-Method-Override"), equalFold(name, "X-Http-Method"),
 		equalFold(name, "X-Method-Override"):
 		return hOverride

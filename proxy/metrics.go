@@ -15,7 +15,6 @@ import (
 
 type metrics struct {
 	requests  *prometheus.CounterVec
-	refusals  *prometheus.CounterVec
 	watched   *prometheus.CounterVec
 	outcomes  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
@@ -41,10 +40,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	return &metrics{
 		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),
-		refusals:  counter("gate_refusals_total", "Refusals that counted, by gate.", "sale", "gate"),
 		watched:   counter("observed_refusals_total", "Refusals that only watched (enforce: false), by gate and reason.", "sale", "gate", "reason"),
 		outcomes:  counter("stock_outcomes_total", "What requests that held a unit came to.", "sale", "outcome"),
-		duration:  histogram("request_duration_seconds", "From the head of a request to its settled end.", "sale", "route"),
+		duration:  histogram("request_duration_seconds", "From the head of a request to its settled end, for those that got as far as the stock or the origin; what memory alone refuses takes microseconds.", "sale", "route"),
 		gate:      histogram("gate_duration_seconds", "Time spent in gates that may wait.", "gate"),
 		origin:    histogram("origin_duration_seconds", "From the first byte sent to the origin to its answer.", "sale", "route"),
 		panics:    counter("panics_total", "Panics contained to one request.").WithLabelValues(),
@@ -57,7 +55,6 @@ type counts struct {
 	m        *metrics
 	sale     string
 	reasons  [64]prometheus.Counter
-	refusals [gates]prometheus.Counter
 	outcomes [3]prometheus.Counter
 	duration prometheus.Observer
 	origin   prometheus.Observer
@@ -73,21 +70,12 @@ func (m *metrics) counts(sale, route string) *counts {
 		c.reasons[r] = m.requests.WithLabelValues(sale, route, r.String())
 	}
 	if sale != "" {
-		for i, name := range gateNames {
-			c.refusals[i] = m.refusals.WithLabelValues(sale, name)
-		}
 		for _, o := range []rules.Outcome{rules.OutcomeUnknown, rules.OutcomeSold, rules.OutcomeFree} {
 			c.outcomes[o] = m.outcomes.WithLabelValues(sale, o.String())
-		}
-	} else {
-		for i, name := range gateNames {
-			c.refusals[i] = m.refusals.WithLabelValues("", name)
 		}
 	}
 	return c
 }
-
-func (c *counts) refusedBy(i int) { c.refusals[i].Inc() }
 
 func (c *counts) observed(i int, reason gate.Reason) {
 	c.m.watched.WithLabelValues(c.sale, gateNames[i], reason.String()).Inc()
@@ -95,8 +83,12 @@ func (c *counts) observed(i int, reason gate.Reason) {
 
 // done counts a settled request.
 func (c *counts) done(r *request) {
-	c.reasons[r.answered].Inc()
-	c.duration.Observe(time.Since(r.facts.At).Seconds())
+	if !r.late {
+		c.reasons[r.answered].Inc()
+		if r.facts.Token != (gate.Token{}) {
+			c.duration.Observe(time.Since(r.facts.At).Seconds())
+		}
+	}
 	if r.end.Kind == gate.Answered {
 		c.origin.Observe(r.end.Took.Seconds())
 	}

@@ -21,14 +21,14 @@ func (r *request) originHead(started time.Time) []byte {
 	for i := range h.fields {
 		f := &h.fields[i]
 		switch {
-		case f.known == hXFF && r.trusted:
+		case r.trusted && f.known == hXFF && !f.alias():
 			if forwardedFor != nil {
 				forwardedFor = append(forwardedFor[:len(forwardedFor):len(forwardedFor)], ", "...)
 			}
 			forwardedFor = append(forwardedFor[:len(forwardedFor):len(forwardedFor)], f.value...)
-		case r.trusted && equalFold(f.name, "X-Forwarded-Proto"):
+		case r.trusted && f.is("X-Forwarded-Proto"):
 			proto = f.value
-		case r.trusted && equalFold(f.name, "X-Forwarded-Host"):
+		case r.trusted && f.is("X-Forwarded-Host"):
 			forwardedHost = f.value
 		case f.known == hCookie:
 			b = appendCookies(b, f)
@@ -82,20 +82,19 @@ func (r *request) drops(f *field) bool {
 	case hHost, hConnection, hContentLength, hTransferEncoding, hHop, hExpect, hPenstock:
 		return true
 	case hXFF, hForwarded:
-		return !r.trusted
+		return !r.trusted || f.alias()
 	case other:
 	default:
 		return false
 	}
-	if !r.trusted {
-		for _, name := range r.accountHeaders {
-			if equalFold(f.name, name) {
-				return true // the shop may believe it; we did not
-			}
+	for _, name := range r.accountHeaders {
+		if equalFold(f.name, name) && !(r.trusted && f.is(name)) {
+			return true // the shop may believe it; we did not
 		}
-		if equalFold(f.name, r.set.ClientIPHeader) || equalFold(f.name, "X-Request-Id") {
-			return true
-		}
+	}
+	if equalFold(f.name, r.set.ClientIPHeader) && !(r.trusted && f.is(r.set.ClientIPHeader)) ||
+		!r.trusted && equalFold(f.name, "X-Request-Id") {
+		return true
 	}
 	for i := range r.head.fields {
 		if c := &r.head.fields[i]; c.known == hConnection && names(c.value, f.name) {

@@ -3,9 +3,10 @@ package proxy
 // Parameters of a request, read from the raw query and a raw body, for facts and
 // matches only: what is forwarded is never touched.
 //
-// The reading errs towards finding more than the origin does: names are decoded,
-// "a.b" and "a b" count as "a_b" as in PHP, ";" separates like "&". A fact that is
-// found twice, in two places or in array form ("qty[]") is a fault.
+// The reading errs towards finding more than the origin does: names are decoded and
+// compared as the laxest shop would, ";" separates like "&". A fact that is found twice,
+// in two places or in array form ("qty[]") is a fault, and so is a body of which two
+// readers may see different parts.
 
 import (
 	"bytes"
@@ -50,12 +51,14 @@ func (p *params) setBody(contentType, body []byte) error {
 	}
 	base, attrs, err := mime.ParseMediaType(string(contentType))
 	switch {
-	case base == "application/x-www-form-urlencoded" && err == nil:
+	case err != nil || !asciiLike(attrs["charset"]):
+		p.kind = bodyForeign
+	case base == "application/x-www-form-urlencoded":
 		p.kind = bodyForm
-	case base == "multipart/form-data" && err == nil:
+	case base == "multipart/form-data":
 		p.kind = bodyMultipart
-		return p.readMultipart(attrs["boundary"])
-	case err == nil && (base == "application/json" || strings.HasSuffix(base, "+json")):
+		return p.readMultipart(contentType, attrs)
+	case base == "application/json" || strings.HasSuffix(base, "+json"):
 		p.kind = bodyJSON
 		return p.readJSON()
 	default:
@@ -64,17 +67,37 @@ func (p *params) setBody(contentType, body []byte) error {
 	return nil
 }
 
-func (p *params) readMultipart(boundary string) error {
-	if boundary == "" {
+// asciiLike reports whether ASCII in a charset is ASCII. In some it is not (UTF-16,
+// IBM037), and a shop that knows them reads another body than we do.
+func asciiLike(charset string) bool {
+	charset = strings.ToLower(charset)
+	for _, known := range []string{"utf-8", "utf8", "us-ascii", "iso-8859-", "windows-125", "gb", "big5", "euc-", "shift_jis"} {
+		if strings.HasPrefix(charset, known) {
+			return true
+		}
+	}
+	return charset == ""
+}
+
+// readMultipart keeps the fields of a form. Readers of such bodies differ in much, so
+// everything is refused that is not written as browsers write it.
+func (p *params) readMultipart(contentType []byte, attrs map[string]string) error {
+	delimiter := "--" + attrs["boundary"]
+	delete(attrs, "charset")
+	if !boundaryOK(delimiter[2:]) || len(attrs) != 1 || bytes.ContainsAny(contentType, `*\`) {
 		return errBody
 	}
-	r := multipart.NewReader(bytes.NewReader(p.body), boundary)
+	r := multipart.NewReader(bytes.NewReader(p.body), delimiter[2:])
 	for {
 		part, err := r.NextRawPart()
 		if err == io.EOF {
+			// One more would be a part that only other readers see.
+			if bytes.Count(p.body, []byte(delimiter)) != len(p.fields)+1 {
+				return errBody
+			}
 			return nil
 		}
-		if err != nil {
+		if err != nil || !partOK(part) {
 			return errBody
 		}
 		value, err := io.ReadAll(part)
@@ -83,6 +106,21 @@ func (p *params) readMultipart(boundary string) error {
 		}
 		p.fields = append(p.fields, pair{part.FormName(), string(value)})
 	}
+}
+
+// boundaryOK: RFC 2046, 5.1.1, without blanks and the comma, where PHP ends it.
+func boundaryOK(b string) bool {
+	return len(b) > 0 && len(b) <= 70 && strings.Trim(b, "'()+_-./:=?0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// partOK reports whether a part has one name and is not encoded.
+func partOK(part *multipart.Part) bool {
+	says := part.Header["Content-Disposition"]
+	switch strings.ToLower(part.Header.Get("Content-Transfer-Encoding")) {
+	case "", "7bit", "8bit", "binary":
+		return len(says) == 1 && part.FormName() != "" && !strings.ContainsAny(says[0], "*\\\x00")
+	}
+	return false
 }
 
 // readJSON keeps the members of the top-level object, every one of them: a name that
@@ -135,11 +173,8 @@ type found struct {
 // find looks for a parameter in all places; kind is the one it belongs to.
 func (p *params) find(kind rules.SourceKind, name string) (f found) {
 	p.each(func(at rules.SourceKind, k, v string) {
-		array := false
-		if i := strings.IndexByte(k, '['); i >= 0 {
-			k, array = k[:i], true
-		}
-		if !sameName(k, name) {
+		is, array := named(k, name)
+		if !is {
 			return
 		}
 		f.n++
@@ -153,15 +188,15 @@ func (p *params) find(kind rules.SourceKind, name string) (f found) {
 }
 
 // Has implements rules.Params. A value in another place than the rule names counts
-// too: many shops read both, and a match protects.
-func (p *params) Has(_ rules.SourceKind, name, value string) (is bool) {
+// too: many shops read both, and a match protects. So does one that differs in case or
+// in blanks around it, which most databases take for the same.
+func (p *params) Has(_ rules.SourceKind, name, value string) (has bool) {
 	p.each(func(_ rules.SourceKind, k, v string) {
-		if i := strings.IndexByte(k, '['); i >= 0 {
-			k = k[:i]
+		if !has && strings.EqualFold(strings.TrimSpace(v), value) {
+			has, _ = named(k, name)
 		}
-		is = is || v == value && sameName(k, name)
 	})
-	return is
+	return has
 }
 
 func (p *params) each(see func(at rules.SourceKind, name, value string)) {
@@ -227,22 +262,23 @@ func unhex(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// sameName compares parameter names as PHP would store them.
-func sameName(a, b string) bool {
-	a = strings.TrimLeft(a, " ")
-	if len(a) != len(b) {
-		return false
+// named reports whether a shop may read a parameter's or cookie's name as want, and
+// whether as that of a list. PHP drops blanks in front, ends names at a NUL, and has "_"
+// for ".", " " and a "[" that is not closed; others do not tell case apart.
+func named(name, want string) (is, list bool) {
+	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
+	if i := strings.IndexByte(name, '['); i >= 0 && alike(name[:i], want) {
+		return true, true
 	}
-	for i := range len(a) {
-		if fold(a[i]) != fold(b[i]) {
-			return false
-		}
-	}
-	return true
+	return alike(name, want), false
 }
 
-func fold(c byte) byte {
-	if c == '.' || c == ' ' {
+func alike(a, b string) bool {
+	return a == b || strings.EqualFold(strings.Map(underscored, a), strings.Map(underscored, b))
+}
+
+func underscored(c rune) rune {
+	if c == '.' || c == ' ' || c == '[' {
 		return '_'
 	}
 	return c

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"penstock/proxy/gate"
 	"penstock/proxy/upstream"
 )
@@ -71,28 +69,27 @@ func (p *Proxy) streamRest(r *request, ex *upstream.Exchange, read []byte) {
 	if ex.Length >= 0 {
 		size = int(ex.Length)
 	}
+	s := &stream{p: p, r: r, ex: ex, read: read}
+	if size < 0 && r.head.http10 {
+		s.toClose()
+		return
+	}
 	r.streaming = true
 	r.c.Response.ImmediateHeaderFlush = true
-	r.c.Response.SetBodyStream(&stream{p: p, r: r, ex: ex, read: read, c: r.c, silence: r.set.Origin.IdleBodyTimeout}, size)
+	r.c.Response.SetBodyStream(s, size)
 }
 
 // stream is an answer on its way to the client. fasthttp reads it after Handle has
 // returned and closes it in every case; that is when the request is settled.
 type stream struct {
-	p       *Proxy
-	r       *request
-	ex      *upstream.Exchange
-	c       *fasthttp.RequestCtx
-	read    []byte
-	silence time.Duration
-	failed  bool
+	p      *Proxy
+	r      *request
+	ex     *upstream.Exchange
+	read   []byte
+	failed bool
 }
 
-// Read gives the client as long for each piece as the origin has for it.
 func (s *stream) Read(b []byte) (int, error) {
-	if err := s.c.SetWriteDeadline(time.Now().Add(s.silence)); err != nil {
-		return 0, err
-	}
 	if len(s.read) > 0 {
 		n := copy(b, s.read)
 		s.read = s.read[n:]
@@ -110,12 +107,33 @@ func (s *stream) Close() error {
 	}
 	r := s.r
 	s.r = nil
+	s.end(r)
+	s.p.settle(r)
+	return nil
+}
+
+func (s *stream) end(r *request) {
 	s.ex.Close()
 	if s.failed && r.facts.Sale == nil {
 		r.end = gate.End{} // an answer that broke off teaches nothing
 	}
-	s.p.settle(r)
-	return nil
+}
+
+// toClose sends the answer to a client of HTTP/1.0 from here, because fasthttp would
+// send chunks, which such a client cannot read: the body ends where the connection does,
+// and one that broke off ends in a reset.
+func (s *stream) toClose() {
+	defer s.end(s.r)
+	h := &s.r.c.Response.Header
+	h.SetContentLength(-2) // neither a length nor chunks
+	_, err := s.r.conn.Write(h.Header())
+	if err == nil {
+		_, err = io.Copy(s.r.conn, s)
+	}
+	if err != nil {
+		s.r.conn.abort()
+	}
+	s.r.conn.mute()
 }
 
 // copyHead passes on status and headers of the origin's answer, in its order and

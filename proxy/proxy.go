@@ -96,6 +96,7 @@ type Proxy struct {
 type request struct {
 	*ruled
 	c       *fasthttp.RequestCtx
+	conn    *conn // nil only in tests
 	facts   gate.Facts
 	end     gate.End
 	held    uint32 // bit i: gate i is owed a Release
@@ -117,6 +118,7 @@ type request struct {
 	whole      bool // the body has been read whole
 	lapsed     bool // an observed sale's request whose facts cannot be used
 	streaming  bool // the answer is still being written when Handle returns
+	late       bool // it was answered and counted, only its end was not known
 }
 
 // Handle is the life of a request.
@@ -130,6 +132,7 @@ func (p *Proxy) Handle(c *fasthttp.RequestCtx) {
 	if !p.readBody(r) || !p.pass(r, soldOut, stock) || p.gone(r) {
 		return
 	}
+	r.facts.Token = p.tokens.next()
 	if !p.pass(r, stock, start) || p.gone(r) {
 		return
 	}
@@ -160,7 +163,6 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 			r.counts.observed(i, v.Reason)
 			continue
 		}
-		r.counts.refusedBy(i)
 		r.end = gate.End{Kind: gate.Refused}
 		if i == start {
 			r.end.Kind = gate.Unsent
@@ -192,9 +194,10 @@ func (p *Proxy) gone(r *request) bool {
 	if r.facts.Sale == nil && r.held&(1<<slot) == 0 {
 		return false // it holds nothing yet that others wait for
 	}
-	if c, ok := r.c.Conn().(*conn); !ok || !c.gone() {
+	if r.conn == nil || !r.conn.gone() {
 		return false
 	}
+	r.conn.mute() // one that half-closed still listens, and an empty answer would read as 200 OK
 	r.end = gate.End{Kind: gate.Unsent}
 	r.answered = gate.ClientGone
 	r.c.SetConnectionClose()
@@ -204,18 +207,18 @@ func (p *Proxy) gone(r *request) bool {
 // refuse answers the client. detail is in the client's words, "" for the usual ones.
 func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 	r.answered = v.Reason
+	r.answers(r.facts.Sale, r.route)[v.Reason].write(r.c, r, v.Retry, string(detail))
 	if r.unread() || v.Reason == gate.BadRequest || p.draining.Load() {
 		r.c.SetConnectionClose()
 	}
 	p.greet(r)
-	r.answers(r.facts.Sale, r.route)[v.Reason].write(r.c, r, v.Retry, string(detail))
 }
 
 // finish settles a request, whatever way Handle was left. An answer that is still
 // being written settles when it is done.
 func (p *Proxy) finish(r *request) {
 	if e := recover(); e != nil {
-		p.log.Error("panic", "at", fmt.Sprint(e), "stack", string(debug.Stack()))
+		p.panicked(e)
 		r.c.Response.Reset()
 		p.refuse(r, gate.Verdict{Reason: gate.Internal}, "")
 		r.c.SetConnectionClose()
@@ -232,7 +235,7 @@ func (p *Proxy) settle(r *request) {
 	for i := gates - 1; i >= 0; i-- {
 		if r.held&(1<<i) != 0 {
 			r.held &^= 1 << i
-			p.gates[i].Release(&r.facts, r.end)
+			p.release(r, i)
 		}
 	}
 	r.counts.done(r)
@@ -240,6 +243,22 @@ func (p *Proxy) settle(r *request) {
 		p.logWinner(r)
 	}
 	p.put(r)
+}
+
+// release settles gate i. A panic there must not keep the other gates from hearing of
+// the end, and outside of Handle nobody would catch it.
+func (p *Proxy) release(r *request, i int) {
+	defer func() {
+		if e := recover(); e != nil {
+			p.panicked(e)
+		}
+	}()
+	p.gates[i].Release(&r.facts, r.end)
+}
+
+func (p *Proxy) panicked(e any) {
+	p.metrics.panics.Inc()
+	p.log.Error("panic", "at", fmt.Sprint(e), "stack", string(debug.Stack()))
 }
 
 // holdsUnit reports whether the request has taken a unit of a sale.

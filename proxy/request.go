@@ -40,17 +40,23 @@ func (p *Proxy) begin(c *fasthttp.RequestCtx) *request {
 	r := p.requests.Get().(*request)
 	r.c, r.ruled = c, p.current.Load()
 	r.end = gate.End{Kind: gate.Refused}
-	r.facts = gate.Facts{At: c.Time(), Priority: rules.Browse, Token: p.tokens.next()}
+	r.facts = gate.Facts{At: c.Time(), Priority: rules.Browse}
 	r.counts = r.rest
+	if r.conn, _ = c.Conn().(*conn); r.conn != nil {
+		r.conn.handling()
+	}
 	return r
 }
 
 func (p *Proxy) put(r *request) {
-	r.c, r.ruled, r.route, r.counts = nil, nil, nil, nil
+	if r.conn != nil {
+		r.conn.answered(r.unread() || r.head.length > 0 && !r.whole)
+	}
+	r.c, r.conn, r.ruled, r.route, r.counts = nil, nil, nil, nil, nil
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
 	r.trusted, r.newVisitor, r.answered, r.streaming = false, "", gate.Unset, false
-	r.whole, r.lapsed = false, false
+	r.whole, r.lapsed, r.late = false, false, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
 	}
@@ -82,8 +88,8 @@ func (p *Proxy) readHead(r *request) bool {
 	}
 	if hit.Refuse != "" {
 		if hit.Method {
-			r.c.Response.Header.Set("Allow", r.set.Allowed(&r.path))
 			p.refuse(r, gate.Verdict{Reason: gate.Method}, fault(hit.Refuse))
+			r.c.Response.Header.Set("Allow", r.set.Allowed(&r.path))
 			return false
 		}
 		return p.bad(r, fault(hit.Refuse))
@@ -171,8 +177,7 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		p.refuse(r, gate.Verdict{Reason: gate.Internal, Err: err}, "")
 		return false
 	}
-	c, _ := r.c.Conn().(*conn)
-	err := r.fill(&upload{from: r.c.RequestBodyStream(), conn: c, left: limit, chunked: r.head.length < 0})
+	err := r.fill(r.upload(limit, 0))
 	switch {
 	case err == nil:
 	case errors.Is(err, errUploadTooLarge):
@@ -186,10 +191,14 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		r.c.SetConnectionClose()
 		return false
 	}
-	if err := r.params.setBody(r.head.contentType, r.body); err != nil {
-		return p.bad(r, fault(err.Error()))
+	kind := r.head.contentType
+	if _, n := r.head.value("Content-Encoding"); n > 0 {
+		kind = nil // some shops unpack it, we do not: none of the types we read
 	}
 	r.whole = true
+	if err := r.params.setBody(kind, r.body); err != nil {
+		return p.bad(r, fault(err.Error()))
+	}
 	return true
 }
 
@@ -202,9 +211,6 @@ func (r *request) fill(u *upload) error {
 		n, err := u.Read(r.body[len(r.body):cap(r.body)])
 		r.body = r.body[:len(r.body)+n]
 		if err == io.EOF {
-			if r.head.length > 0 && len(r.body) != r.head.length {
-				return io.ErrUnexpectedEOF
-			}
 			return nil
 		}
 		if err != nil {

@@ -106,19 +106,19 @@ func (p *Proxy) Use(set *rules.Set) {
 
 // Server is one listener's worth of serving.
 type Server struct {
-	p   *Proxy
-	srv *fasthttp.Server
+	p     *Proxy
+	srv   *fasthttp.Server
+	watch *watch
 }
 
 // Server makes the front for p, with the limits of set's client section.
 func (p *Proxy) Server(set *rules.Set) *Server {
-	return &Server{p: p, srv: &fasthttp.Server{
+	return &Server{p: p, watch: newWatch(set.Client), srv: &fasthttp.Server{
 		Handler:                      p.Handle,
 		ErrorHandler:                 p.malformed,
+		HeaderReceived:               bodiless,
 		Concurrency:                  1 << 20, // our own gates decide; theirs resets connections
 		ReadBufferSize:               set.Client.MaxHeader,
-		ReadTimeout:                  set.Client.Header,
-		IdleTimeout:                  set.Client.Idle,
 		StreamRequestBody:            true,
 		MaxRequestBodySize:           1, // nothing is read ahead of the handler
 		DisablePreParseMultipartForm: true,
@@ -130,14 +130,24 @@ func (p *Proxy) Server(set *rules.Set) *Server {
 	}}
 }
 
+// bodiless spares a request that says it has no body the making, and the draining, of a
+// body stream: as without a Content-Length, fasthttp then sets the length to 0 itself.
+func bodiless(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if h.ContentLength() == 0 && !h.IsGet() && !h.IsHead() {
+		h.SetContentLength(-2)
+	}
+	return fasthttp.RequestConfig{}
+}
+
 // quiet drops fasthttp's own log: it can hold bytes of requests, cookies included.
 type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-// Serve accepts connections until ln is closed by Shutdown.
+// Serve accepts connections until Shutdown closes ln. It is called once.
 func (s *Server) Serve(ln net.Listener) error {
-	return s.srv.Serve(&listener{Listener: ln, failed: func(err error) {
+	go s.watch.run()
+	return s.srv.Serve(&listener{Listener: ln, watch: s.watch, failed: func(err error) {
 		s.p.metrics.acceptErr.Inc()
 		s.p.warn("accept", err)
 	}})
@@ -148,6 +158,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.p.draining.Store(true)
 	err := s.srv.ShutdownWithContext(ctx)
+	close(s.watch.stop)
 	late := make(chan struct{})
 	go func() { s.p.late.Wait(); close(late) }()
 	select {

@@ -222,6 +222,9 @@ func isSlash(c byte) bool { return c == '/' || c == '\\' }
 // matchPath matches a path against a pattern: "*" stands for exactly one segment, a
 // last "**" for any rest, also none.
 func matchPath(pattern string, path []byte) bool {
+	if pattern == string(path) {
+		return true
+	}
 	for {
 		if pattern == "/**" || pattern == "**" {
 			return true

@@ -153,6 +153,7 @@ type recent struct {
 	mu    sync.RWMutex
 	kept  map[string]change // nil: none are kept yet
 	count uint64
+	size  atomic.Int64 // of kept, to be seen without the lock: mostly it is empty
 }
 
 type change struct {
@@ -175,6 +176,7 @@ func (r *recent) forget(mark uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.kept, func(_ string, c change) bool { return c.at <= mark })
+	r.size.Store(int64(len(r.kept)))
 }
 
 func (r *recent) set(account string, h Holding) {
@@ -183,10 +185,14 @@ func (r *recent) set(account string, h Holding) {
 	r.count++
 	if r.kept != nil {
 		r.kept[strings.Clone(account)] = change{h, r.count}
+		r.size.Store(int64(len(r.kept)))
 	}
 }
 
 func (r *recent) get(account string) (Holding, bool) {
+	if r.size.Load() == 0 {
+		return Holding{}, false
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	c, ok := r.kept[account]
