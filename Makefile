@@ -32,8 +32,8 @@ fuzz: ## fuzz every parser of foreign bytes, a minute each
 	  done; \
 	done
 
-needs: # what tests cannot do without
-	@command -v redis-server >/dev/null || { \
+needs: # what tests cannot do without: Redis, and a C compiler for the race detector
+	@{ command -v redis-server && command -v gcc; } >/dev/null || { \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev; }
 
