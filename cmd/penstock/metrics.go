@@ -86,7 +86,7 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 			for state, n := range states(c) {
 				gauge(stockUnits, float64(n), name, item, state)
 			}
-			gauge(mismatch, truth(w.wanted(name, item) != c.Loaded), name, item)
+			gauge(mismatch, truth(w.g.differs(name, item, c)), name, item)
 		}
 	}
 }
@@ -105,14 +105,15 @@ func (w watch) kind() string {
 	return "embedded"
 }
 
-// wanted is what the file in use asks for.
-func (w watch) wanted(ledger, item string) int {
-	for _, s := range w.g.set.Load().Sales {
+// differs reports whether the file in use asks for other units than are loaded. A sale
+// that has left the file asks for nothing.
+func (g *gateway) differs(ledger, item string, c stock.Counts) bool {
+	for _, s := range g.set.Load().Sales {
 		if s.Stock != nil && s.Stock.Ledger == ledger {
-			return s.Stock.Items[item]
+			return s.Stock.Items[item] != c.Loaded
 		}
 	}
-	return -1
+	return false
 }
 
 func truth(b bool) float64 {

@@ -40,11 +40,11 @@ func run(file string, logTo io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(logTo, nil))
 	start, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
-	g, err := build(start, set, log)
+	l, err := listen(set) // first: a start that fails must not have loaded stock
 	if err != nil {
 		return err
 	}
-	l, err := listen(set)
+	g, err := build(start, set, log)
 	if err != nil {
 		return err
 	}
@@ -151,14 +151,18 @@ func (g *gateway) reread(file string) {
 }
 
 // drain shows red first, goes on serving for the delay, then lets running requests
-// end. A second signal skips what is left of the delay.
+// end. A second TERM or INT skips what is left of the delay.
 func (g *gateway) drain(front interface{ Shutdown(context.Context) error }, signals <-chan os.Signal) {
 	set := g.set.Load()
 	delay := time.NewTimer(set.Shutdown.Delay)
 	defer delay.Stop()
-	select {
-	case <-delay.C:
-	case <-signals:
+	for red := true; red; {
+		select {
+		case <-delay.C:
+			red = false
+		case s := <-signals:
+			red = s == syscall.SIGHUP
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), set.Shutdown.Timeout)
 	defer cancel()

@@ -174,7 +174,7 @@ func (b *book) sellLate(e *entry, token gate.Token) (*entry, error) {
 
 // sweep returns one of the entries it moved, to wait for.
 func (b *book) sweep(now int64) (moved int, e *entry) {
-	for n := 0; n < SweepLimit && len(b.forgotten) > 0 && b.forgotten[0].at <= now; n++ {
+	for n := 0; n < forgetLimit && len(b.forgotten) > 0 && b.forgotten[0].at <= now; n++ {
 		if f := b.forgotten[0]; b.tokens[f.token].state == cancelled {
 			delete(b.tokens, f.token)
 		}

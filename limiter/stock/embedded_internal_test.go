@@ -65,3 +65,20 @@ func TestRecordReadsBack(t *testing.T) {
 		}
 	}
 }
+
+// TestForgettingKeepsUp: more tokens are cancelled in a second than one Sweep may move.
+func TestForgettingKeepsUp(t *testing.T) {
+	const cancels = 1000
+	b := newBook(map[string]int{"red": 1})
+	for i := range cancels {
+		b.settle(gate.Token{byte(i), byte(i >> 8)}, rules.OutcomeFree, 0)
+	}
+	b.sweep(Remembered.Milliseconds() - 1)
+	if n := len(b.tokens); n != cancels {
+		t.Fatalf("%d cancelled tokens are known while they must be, want %d", n, cancels)
+	}
+	b.sweep(Remembered.Milliseconds())
+	if n := len(b.tokens) + len(b.forgotten); n != 0 {
+		t.Errorf("%d cancelled tokens are left after a Sweep, want none", n)
+	}
+}

@@ -27,8 +27,8 @@ type ledger struct {
 	loaded map[string]int
 	items  map[string]*latch // of what is loaded
 
-	frozen atomic.Bool
-	seen   atomic.Uint64 // the highest seq a reply has carried
+	ice  atomic.Int32  // none, gone or cut
+	seen atomic.Uint64 // the highest seq a reply has carried
 
 	want atomic.Bool // a Look
 	view atomic.Pointer[view]
@@ -37,6 +37,29 @@ type ledger struct {
 	// Of the watcher alone:
 	rest    time.Time // no Look before
 	failing bool      // the last sweep failed
+}
+
+// Why a ledger is frozen.
+const (
+	none = iota
+	gone // the store does not know it; it may be back
+	cut  // it is older than it was. What is missing stays missing, however much is added
+)
+
+func (l *ledger) frozen() bool { return l.ice.Load() != none }
+
+// freeze reports once.
+func (s *Stock) freeze(l *ledger) {
+	if l.ice.CompareAndSwap(none, gone) {
+		s.report(l.name, ErrFrozen)
+	}
+}
+
+// cutShort freezes for as long as the process lives.
+func (s *Stock) cutShort(l *ledger) {
+	if l.ice.Swap(cut) == none {
+		s.report(l.name, ErrFrozen)
+	}
 }
 
 // view is what the last Look brought; never changed.
@@ -98,7 +121,7 @@ func (l *ledger) install(p Picture, mark uint64) {
 		if t == nil {
 			continue
 		}
-		t.pending.Store(c.Pending() > 0)
+		t.pending.Store(c.Free+c.Pending() > 0)
 		if c.Free == 0 {
 			t.probes.Store(0)
 		} else {
@@ -111,7 +134,7 @@ func (l *ledger) install(p Picture, mark uint64) {
 func (l *ledger) glance(p Picture) {
 	for item, c := range p.Items {
 		if t := l.items[item]; t != nil {
-			t.pending.Store(c.Pending() > 0)
+			t.pending.Store(c.Free+c.Pending() > 0)
 			t.allow(c.Free)
 		}
 	}
@@ -121,7 +144,7 @@ func (l *ledger) glance(p Picture) {
 // answers again; open: any number.
 type latch struct {
 	probes  atomic.Int64
-	pending atomic.Bool // units may come back
+	pending atomic.Bool // units may come back, or are there for those who probe
 }
 
 const open = -1

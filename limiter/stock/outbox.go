@@ -15,8 +15,8 @@ const (
 	outboxCancels = 16384
 
 	repayMin  = 50 * time.Millisecond // between two tries, doubled up to
-	repayMax  = 5 * time.Second
-	lastRepay = 2 * time.Second // for the last try
+	repayMax  = time.Second           // units wait for it
+	lastRepay = 2 * time.Second       // for the last try
 )
 
 // debt is one settle the store has yet to hear of.
@@ -31,6 +31,7 @@ type debt struct {
 type outbox struct {
 	mu    sync.Mutex
 	debts []debt
+	taken int // by a try that is under way
 	wake  chan struct{}
 }
 
@@ -56,23 +57,23 @@ func (o *outbox) cancel(d debt) {
 func (o *outbox) length() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.debts)
+	return len(o.debts) + o.taken
 }
 
-// take empties the outbox.
+// take empties the outbox until putBack.
 func (o *outbox) take() []debt {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.debts
-	o.debts = nil
+	o.debts, o.taken = nil, len(all)
 	return all
 }
 
-// putBack puts debts before those that came meanwhile.
+// putBack puts what is left of the taken before those that came meanwhile.
 func (o *outbox) putBack(debts []debt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.debts = append(debts, o.debts...)
+	o.debts, o.taken = append(debts, o.debts...), 0
 }
 
 // repay tries the outbox whenever something comes, and after a failure with back-off.
@@ -109,7 +110,7 @@ func (s *Stock) flush(ctx context.Context) bool {
 			continue
 		}
 		kept = append(kept, d)
-		if !s.ledger(d.ledger).frozen.Load() {
+		if !s.ledger(d.ledger).frozen() {
 			kept = append(kept, debts[i+1:]...)
 			break
 		}

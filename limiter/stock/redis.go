@@ -184,7 +184,7 @@ func (r *Redis) Settle(ctx context.Context, ledger string, token gate.Token, out
 func (r *Redis) Sweep(ctx context.Context, ledger string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, slowFactor*r.timeout)
 	defer cancel()
-	n, err := r.sweep.Run(ctx, r.slow, r.keys(ledger), SweepLimit, Remembered.Milliseconds()).Int()
+	n, err := r.sweep.Run(ctx, r.slow, r.keys(ledger), SweepLimit, Remembered.Milliseconds(), forgetLimit).Int()
 	if err == nil && n < 0 {
 		n, err = 0, ErrNotLoaded
 	}

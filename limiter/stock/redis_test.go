@@ -2,6 +2,7 @@ package stock_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -261,13 +262,15 @@ func TestRedisForgetsCancelled(t *testing.T) {
 	server := stocktest.StartRedis(t)
 	store := dial(t, server.Rules())
 	ledger := loaded(t, store)
-	if err := store.Settle(t.Context(), ledger, stocktest.Token(1), rules.OutcomeFree); err != nil {
-		t.Fatal(err)
-	}
 	// Remembered is ten minutes; the index is turned back instead.
 	c, tag := raw(t, server), "{penstock:"+ledger+"}:"
-	if err := c.ZAdd(t.Context(), tag+"cancelled", redis.Z{Member: "00000000000000000000000000000001"}).Err(); err != nil {
-		t.Fatal(err)
+	for i := range 1000 { // more than one Sweep may move
+		if err := store.Settle(t.Context(), ledger, stocktest.Token(i), rules.OutcomeFree); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.ZAdd(t.Context(), tag+"cancelled", redis.Z{Member: fmt.Sprintf("%032x", i)}).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if n, err := store.Sweep(t.Context(), ledger); n != 0 || err != nil {
 		t.Fatalf("Sweep = %d, %v, want 0: nothing was moved", n, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,7 +15,8 @@ import (
 const (
 	sweepEvery = time.Second
 	pollEvery  = 150 * time.Millisecond // and latched items open within two of these
-	lookRest   = 50                     // times what a Look took is left between two of one ledger
+	lookRest   = 50                     // times what a Look took is left between two of one ledger,
+	longRest   = 5 * time.Second        // but no longer: it may have been the network, once
 )
 
 // Run keeps stock moving: it sweeps, watches what is latched, and settles what could not
@@ -97,20 +100,16 @@ func (s *Stock) watch(ctx context.Context) {
 	}
 }
 
-// poll takes the pulse of what was latched or is frozen, and wants a Look where the
-// holders have changed.
+// poll takes the pulse of every ledger, also of those that only other gateways sell: how
+// far each had come must be known if the store goes back.
 func (s *Stock) poll(ctx context.Context) {
-	var watched []*ledger
-	for _, l := range *s.ledgers.Load() {
-		if l.view.Load() != nil || l.frozen.Load() {
-			watched = append(watched, l)
-		}
-	}
-	s.pulse(ctx, watched) // trouble shows in requests, and a latch stays as it is
+	all := slices.Collect(maps.Values(*s.ledgers.Load()))
+	s.pulse(ctx, all) // trouble shows in requests, and a latch stays as it is
 }
 
 // pulse compares ledgers with the store's. One that is gone, or older than it was, is
-// frozen; one that is as it was again thaws.
+// frozen; one that was gone and is back as it was thaws. Where the holders of a latched
+// one have changed it wants a Look.
 func (s *Stock) pulse(ctx context.Context, ledgers []*ledger) error {
 	if len(ledgers) == 0 {
 		return nil
@@ -125,11 +124,15 @@ func (s *Stock) pulse(ctx context.Context, ledgers []*ledger) error {
 	}
 	for i, l := range ledgers {
 		p := pictures[i]
-		if p.Items == nil || p.Seq < seen[i] {
+		switch {
+		case p.Items == nil:
 			s.freeze(l)
 			continue
+		case p.Seq < seen[i]:
+			s.cutShort(l)
+			continue
 		}
-		l.frozen.Store(false)
+		l.ice.CompareAndSwap(gone, none)
 		l.saw(p.Seq)
 		if v := l.view.Load(); v != nil {
 			l.glance(p)
@@ -147,12 +150,14 @@ func (s *Stock) lookAt(ctx context.Context, l *ledger) {
 	mark, seen, began := l.mine.begin(), l.seen.Load(), time.Now()
 	p, err := s.store.Look(ctx, l.name)
 	took := time.Since(began)
-	l.rest = began.Add(took + lookRest*took)
+	l.rest = began.Add(took + min(lookRest*took, longRest))
 	switch {
-	case errors.Is(err, ErrNotLoaded), err == nil && p.Seq < seen:
+	case errors.Is(err, ErrNotLoaded):
 		s.freeze(l)
+	case err == nil && p.Seq < seen:
+		s.cutShort(l)
 	case err != nil:
-		l.want.Store(true) // the next poll tries again
+		l.want.Store(true)
 	default:
 		l.saw(p.Seq)
 		l.install(p, mark)
@@ -185,7 +190,7 @@ func (s *Stock) Pictures(ctx context.Context) (Stats, error) {
 	stats := Stats{Ledgers: make(map[string]Status, len(all)), Outbox: s.outbox.length()}
 	for i, name := range names {
 		l := all[name]
-		status := Status{Frozen: l.frozen.Load(), Latched: make(map[string]bool, len(l.items))}
+		status := Status{Frozen: l.frozen(), Latched: make(map[string]bool, len(l.items))}
 		for item, t := range l.items {
 			status.Latched[item] = t.probes.Load() == 0
 		}
@@ -203,7 +208,7 @@ func (s *Stock) Ready(ctx context.Context) error {
 		return err
 	}
 	for name, l := range *s.ledgers.Load() {
-		if l.frozen.Load() {
+		if l.frozen() {
 			return fmt.Errorf("ledger %q: %w", name, ErrFrozen)
 		}
 	}

@@ -30,7 +30,8 @@ type spy struct {
 	lossy atomic.Bool // does it, and fails
 	lost  atomic.Bool // does not know ledger "phone"
 
-	lookReturns func() // called when a Look has been done, before it returns
+	lookReturns   func() // called when a Look has been done, before it returns
+	settleReturns func() // the same for Settle
 }
 
 func (s *spy) call(ledger string, do func() error) error {
@@ -59,7 +60,11 @@ func (s *spy) Start(ctx context.Context, ledger string, token gate.Token, d time
 }
 
 func (s *spy) Settle(ctx context.Context, ledger string, token gate.Token, o rules.Outcome) error {
-	return s.call(ledger, func() error { return s.Store.Settle(ctx, ledger, token, o) })
+	err := s.call(ledger, func() error { return s.Store.Settle(ctx, ledger, token, o) })
+	if s.settleReturns != nil {
+		s.settleReturns()
+	}
+	return err
 }
 
 func (s *spy) Look(ctx context.Context, ledger string) (p stock.Picture, err error) {

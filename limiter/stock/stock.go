@@ -29,8 +29,8 @@ import (
 
 var (
 	// ErrFrozen: the store has forgotten what this process knows it knew. It could sell
-	// twice, so it is not asked for units of this ledger until it remembers, or the
-	// process is started again.
+	// twice, so it is not asked for units of this ledger until the process is started
+	// again; or until it remembers, if meanwhile it did not know the ledger at all.
 	ErrFrozen = errors.New("store has lost data: ledger is frozen")
 
 	// ErrUnitsDiffer: the file asks for other units than were loaded. The loaded ones count.
@@ -180,7 +180,7 @@ func (u unit) Admit(ctx context.Context, f *gate.Facts) gate.Verdict {
 		return gate.Verdict{Reason: gate.Internal, Err: fmt.Errorf("ask for %d units", f.Units)}
 	case l == nil:
 		return unavailable(ErrNotLoaded)
-	case l.frozen.Load():
+	case l.frozen():
 		return unavailable(ErrFrozen)
 	case ctx.Err() != nil:
 		return unavailable(ctx.Err())
@@ -194,8 +194,8 @@ func (u unit) Admit(ctx context.Context, f *gate.Facts) gate.Verdict {
 	case errors.Is(err, ErrNotLoaded):
 		u.freeze(l)
 		return unavailable(ErrFrozen)
-	case err == nil && d.Seq < seen:
-		u.freeze(l)
+	case err == nil && (d.Seq < seen || d.Seq == seen && d.Reason == gate.Admitted): // a win is a change
+		u.cutShort(l)
 		err = ErrFrozen
 	}
 	if err != nil {
@@ -210,15 +210,17 @@ func (s *Stock) answer(l *ledger, f *gate.Facts, d Decision) gate.Verdict {
 	l.saw(d.Seq)
 	t := l.items[f.Item]
 	t.allow(d.Free)
-	switch {
-	case d.Reason == gate.Admitted:
+	if d.Reason == gate.Admitted {
 		l.mine.set(f.Account, Holding{Bought: d.Bought, Open: true})
+		return gate.Admit
+	}
+	if t != nil && d.Free == 0 && t.probes.Load() != 0 { // whoever asked: the next refusal is from memory
+		s.wantLook(l)
+	}
+	switch {
 	case d.Reason == gate.SoldOut && d.Bought > 0:
 		return gate.Verdict{Reason: gate.AlreadyBought} // who has won never hears "sold out"
 	case d.Reason == gate.SoldOut:
-		if d.Free == 0 && t.probes.Load() != 0 {
-			s.wantLook(l)
-		}
 		return soldOut(d.Pending > 0)
 	}
 	return gate.Verdict{Reason: d.Reason}
@@ -238,11 +240,11 @@ func (u unit) Release(f *gate.Facts, end gate.End) {
 		outcome = end.Outcome
 	}
 	l := u.ledger(st.Ledger)
+	l.settled(f.Account, f.Units, outcome) // first: once the store knows, the account may win again
 	d := debt{l.name, f.Token, outcome}
 	if !u.settle(context.Background(), d) {
 		u.outbox.owe(d)
 	}
-	l.settled(f.Account, f.Units, outcome)
 }
 
 // settle reports whether the debt is done with: paid, or never to be.
@@ -258,13 +260,6 @@ func (s *Stock) settle(ctx context.Context, d debt) bool {
 		s.freeze(s.ledger(d.ledger))
 	}
 	return false
-}
-
-// freeze reports once.
-func (s *Stock) freeze(l *ledger) {
-	if !l.frozen.Swap(true) {
-		s.report(l.name, ErrFrozen)
-	}
 }
 
 // Fence is the gate between the reservation and the first byte to the origin. It holds

@@ -93,6 +93,10 @@ const Remembered = 10 * time.Minute
 // SweepLimit bounds the tokens one Sweep moves, so that it never holds up decisions.
 const SweepLimit = 128
 
+// forgetLimit bounds the cancelled tokens one Sweep forgets: cheap, and more in a second
+// than an origin refuses orders, each of which cancels one.
+const forgetLimit = 8 * SweepLimit
+
 // Ask is one attempt to take units. Strings may be any bytes.
 type Ask struct {
 	Ledger     string

@@ -1,12 +1,12 @@
 -- Moves what is past its deadline, reserved -> free and sending -> held, and forgets old
--- cancelled tokens; at most so many of each.
--- ARGV: the most, ms for which a cancelled token is remembered
+-- cancelled tokens.
+-- ARGV: the most to move, ms for which a cancelled token is remembered, the most to forget
 -- Reply: how many tokens were moved; -1 the ledger is not loaded
 -- Run twice: the second run moves what the first one left.
 
 if redis.call('EXISTS', counts) == 0 then return -1 end
 local at, most = now(), tonumber(ARGV[1])
-local old = redis.call('ZRANGEBYSCORE', cancelled, '-inf', ms(at), 'LIMIT', 0, most)
+local old = redis.call('ZRANGEBYSCORE', cancelled, '-inf', ms(at), 'LIMIT', 0, tonumber(ARGV[3]))
 local late = redis.call('ZRANGEBYSCORE', due, '-inf', ms(at), 'LIMIT', 0, most)
 
 -- No two of them are of one account: all are open.
@@ -17,9 +17,9 @@ for i, token in ipairs(late) do
   moves[i] = {u, bought}
 end
 
-for _, token in ipairs(old) do
-  redis.call('HDEL', tokens, token)
-  redis.call('ZREM', cancelled, token)
+if #old > 0 then
+  redis.call('HDEL', tokens, unpack(old))
+  redis.call('ZREM', cancelled, unpack(old))
 end
 for i, token in ipairs(late) do
   local u, bought = moves[i][1], moves[i][2]
