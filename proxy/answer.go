@@ -58,33 +58,27 @@ var table = map[gate.Reason]words{
 // answer is one rendered answer.
 type answer struct {
 	words
-	reason   gate.Reason
-	json     []byte // up to the detail
-	usual    []byte // the detail where the request itself is not at fault, quoted
-	final    []byte // the whole, where asking again makes no sense
-	page     string // with open slots
-	head     fasthttp.ResponseHeader
-	own      *rules.Answer
-	location string
+	reason gate.Reason
+	json   []byte // up to the detail
+	usual  []byte // the detail where the request itself is not at fault, quoted
+	final  []byte // the whole, where asking again makes no sense
+	page   string // with open slots
+	head   fasthttp.ResponseHeader
+	own    rules.Answer // what the operator says instead
 }
 
 // answers holds one answer per reason.
 type answers [64]*answer
 
-// render makes the answers of one place: a later override wins.
+// render makes the answers of one place: a later override wins, field by field.
 func render(overrides ...map[string]*rules.Answer) *answers {
 	var all answers
 	for reason, w := range table {
-		a := &answer{words: w, reason: reason}
+		a := &answer{words: w, reason: reason, own: rules.Answer{Status: w.status}}
 		for _, o := range overrides {
-			if own := o[reason.String()]; own != nil {
-				a.own = own
-				if own.Status != 0 {
-					a.status = own.Status
-				}
-				a.location = own.Redirect
-			}
+			a.override(o[reason.String()])
 		}
+		a.status = a.own.Status
 		a.json = append(a.json, `{"title":`...)
 		a.json = strconv.AppendQuote(a.json, a.title)
 		a.json = append(a.json, `,"status":`...)
@@ -94,12 +88,29 @@ func render(overrides ...map[string]*rules.Answer) *answers {
 		a.final = a.appendJSON(nil, 0, "")
 		a.page = pages.Render(a.title)
 		a.head.SetStatusCode(a.status)
+		a.head.SetNoDefaultContentType(true)
 		a.head.SetContentTypeBytes(problemJSON)
 		a.head.SetCanonical(hdrReason, reasonBytes[reason])
 		a.head.SetCanonical(hdrCacheControl, noStore)
 		all[reason] = a
 	}
 	return &all
+}
+
+// override takes over what o says. A page and a redirect stand for each other.
+func (a *answer) override(o *rules.Answer) {
+	if o == nil {
+		return
+	}
+	if o.Status != 0 {
+		a.own.Status = o.Status
+	}
+	if o.JSON != nil {
+		a.own.JSON = o.JSON
+	}
+	if o.Page != nil || o.Redirect != "" {
+		a.own.Page, a.own.Redirect = o.Page, o.Redirect
+	}
 }
 
 // maxJitter bounds how far refusals are spread over time.
@@ -111,8 +122,9 @@ func jitter(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Int64N(int64(min(d/2+250*time.Millisecond, maxJitter))))
 }
 
-// write sends the answer, in place of all that was to be sent so far. detail replaces the usual words where the request itself is
-// at fault; retry is the wait before jitter, 0 where asking again makes no sense.
+// write sends the answer, in place of all that was to be sent so far. detail replaces the
+// usual words where the request itself is at fault; retry is the wait before jitter, 0
+// where asking again makes no sense.
 func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
 	resp := &c.Response
 	h := &resp.Header
@@ -126,7 +138,7 @@ func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, 
 		a.writePage(c, r, retry, detail)
 		return
 	}
-	if a.own != nil && a.own.JSON != nil {
+	if a.own.JSON != nil {
 		h.SetContentTypeBytes(applicationJSON)
 		resp.SetBodyRaw(a.own.JSON)
 		return
@@ -158,13 +170,14 @@ func (a *answer) appendJSON(out []byte, retry time.Duration, detail string) []by
 
 func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
 	h := &c.Response.Header
-	if a.location != "" {
+	if a.own.Redirect != "" {
 		c.Response.SetStatusCode(fasthttp.StatusSeeOther)
-		h.Set("Location", a.location)
+		h.SetContentType("")
+		h.Set("Location", a.own.Redirect)
 		return
 	}
 	h.SetContentTypeBytes(htmlUTF8)
-	if a.own != nil && a.own.Page != nil {
+	if a.own.Page != nil {
 		c.Response.SetBodyRaw(a.own.Page)
 		return
 	}

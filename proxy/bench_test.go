@@ -84,7 +84,7 @@ func refusals(t testing.TB) (loop, whole func()) {
 	c := pinned(t, "POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=z\r\nContent-Length: 0\r\n\r\n")
 	r := p.begin(c)
 	r.facts = *asking(set.Sales[0], 999)
-	r.counts = r.bySale[set.Sales[0]]
+	r.kind = r.bySale[set.Sales[0]]
 	loop = func() {
 		if p.pass(r, 0, soldOut) && p.pass(r, soldOut, gates) {
 			panic("admitted")

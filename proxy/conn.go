@@ -65,8 +65,7 @@ type conn struct {
 	ended atomic.Bool // a read has failed or met the end
 	began atomic.Bool // a byte has come
 	muted atomic.Bool
-	owes  atomic.Int64 // since when the client owes bytes, in coarse time; 0: it owes none
-	idle  atomic.Bool  // it owes a next request, not the rest of one
+	owes  atomic.Int64 // since when the client owes bytes, in coarse time, below zero if it is a next request; 0: it owes none
 	swept atomic.Bool  // the sweep has ended its wait
 	fed   atomic.Int64 // since when the client does not take what is written; 0: it does
 }
@@ -77,9 +76,8 @@ func (c *conn) Read(b []byte) (int, error) {
 	if err != nil {
 		c.ended.Store(true)
 	}
-	if n > 0 && c.idle.Load() {
-		c.idle.Store(false) // the head has begun
-		c.owes.Store(c.watch.now.Load())
+	if n > 0 && c.owes.Load() < 0 {
+		c.owes.Store(c.watch.now.Load()) // the head has begun
 	}
 	if n > 0 && !c.began.Load() {
 		c.began.Store(true)
@@ -104,8 +102,11 @@ func (c *conn) handling() {
 
 // answered: the client may send its next request, after the rest of this one if any.
 func (c *conn) answered(unread bool) {
-	c.idle.Store(!unread)
-	c.owes.Store(c.watch.now.Load())
+	now := c.watch.now.Load()
+	if !unread {
+		now = -now
+	}
+	c.owes.Store(now)
 }
 
 // watch ends waits of clients that are too slow, and counts coarse time for them.
@@ -163,8 +164,8 @@ func (w *watch) sweep() {
 	defer w.mu.Unlock()
 	for c := range w.conns {
 		since, patience := c.owes.Load(), w.head
-		if c.idle.Load() {
-			patience = w.idle
+		if since < 0 {
+			since, patience = -since, w.idle
 		}
 		if since != 0 && now-since > patience.Milliseconds() {
 			c.swept.Store(true)

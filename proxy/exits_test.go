@@ -86,6 +86,20 @@ func TestOldClientsAreNotSentChunks(t *testing.T) {
 	}
 }
 
+func TestOldClientsSeeACutAnswerAsCut(t *testing.T) {
+	g := newRig(t, nil)
+	g.shop.saysRaw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n\r\nCUT")
+	c := g.dial()
+	fmt.Fprint(c, crlf("GET /p HTTP/1.0", "Host: shop"))
+	if raw, err := io.ReadAll(c); err == nil {
+		t.Errorf("got %q as if it were whole, want a reset", raw)
+	}
+	g.settled()
+	if end := g.probes[slot].ends[0]; end.Kind != gate.Unknown {
+		t.Errorf("the slot was told %+v, want unknown: a broken answer teaches nothing", end)
+	}
+}
+
 func TestBodyCutByTheClientIsTheClientsFault(t *testing.T) {
 	for name, raw := range map[string]string{
 		"small": crlf("PUT /f HTTP/1.1", "Host: shop", "Content-Length: 100") + "half",
@@ -213,6 +227,54 @@ func TestPatienceWithOneBodyDoesNotEndTheConnection(t *testing.T) {
 		fmt.Fprint(c, crlf("GET /p HTTP/1.1", "Host: shop"))
 		if a := read(t, br, false); a.StatusCode != 200 {
 			t.Fatalf("got %d", a.StatusCode)
+		}
+	}
+}
+
+func TestUploadBeyondTheLimitIsCutOff(t *testing.T) {
+	g := newRig(t, func(s *rules.Set) { s.Client.MaxBody = 100_000 })
+	body := strings.Repeat("x", 60_000)
+	a := g.send(crlf("PUT /f HTTP/1.1", "Host: shop", "Transfer-Encoding: chunked") + fmt.Sprintf("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body, len(body), body))
+	if a.reason() != "body_too_large" || !a.Close {
+		t.Errorf("got %q, close %v; want body_too_large on a connection that closes", a.reason(), a.Close)
+	}
+	if n := g.shop.count(); n != 0 {
+		t.Errorf("the shop got it as a whole request")
+	}
+	g.settled()
+}
+
+func TestHeadAnswersSayNothingTheOriginDidNot(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no length": "HTTP/1.1 200 OK\r\nX-A: b\r\nConnection: close\r\n\r\n",
+		"chunked":   "HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
+		g := newRig(t, nil)
+		g.shop.saysRaw(answer)
+		a := g.send(crlf("HEAD /p HTTP/1.1", "Host: shop"))
+		if a.StatusCode != 200 || a.Header.Get("X-A") != "b" || a.Header.Get("Content-Length") != "" {
+			t.Errorf("%s: got %d %v; want no length", name, a.StatusCode, a.Header)
+		}
+	}
+}
+
+func TestHeadThatDripsIsToldSo(t *testing.T) {
+	g := newRig(t, func(s *rules.Set) { s.Client.Header = time.Second })
+	a := g.send("GET / HTTP/1.1\r\nHost: sh")
+	if a.StatusCode != 408 || a.reason() != "body_timeout" || !a.Close {
+		t.Errorf("got %d %q, close %v; want 408 body_timeout and a closed connection", a.StatusCode, a.reason(), a.Close)
+	}
+}
+
+func TestOnlyWinnersCarryAReservation(t *testing.T) {
+	for name, change := range map[string]func(*rules.Set){
+		"no stock":     func(s *rules.Set) { s.Sales[0].Stock = nil },
+		"another item": func(s *rules.Set) { s.Sales[0].Stock.Items = map[string]int{"red": 1} },
+	} {
+		g := newRig(t, change)
+		g.send(buy)
+		if got := <-g.shop.arrived; strings.Contains(got, "Penstock-") {
+			t.Errorf("%s: the shop got %q, want no reservation", name, got)
 		}
 	}
 }

@@ -202,6 +202,9 @@ var equals = []byte("=")
 // bodyFacts finds item and quantity.
 func (r *request) bodyFacts(sale *rules.Sale) fault {
 	r.facts.Units = 1
+	if r.params.broken {
+		return "the body cannot be read as its Content-Type says"
+	}
 	for i := range sale.Account {
 		// The body was not there when the account was read from the query.
 		s := &sale.Account[i]

@@ -90,7 +90,7 @@ func (p *Proxy) awaitLate(r *request, ex *upstream.Exchange, started time.Time) 
 	const outlives = 1<<slot | 1<<stock | 1<<start
 	l := &request{
 		ruled: r.ruled, facts: *keep(&r.facts), held: r.held & outlives,
-		counts: r.counts, answered: r.answered, late: true,
+		kind: r.kind, answered: r.answered, late: true,
 	}
 	r.held &^= outlives
 	p.late.Go(func() {

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
-
-	"penstock/rules"
 )
 
 // known is a header the proxy itself has an opinion on.
@@ -262,10 +260,17 @@ func (f *field) is(name string) bool { return strings.EqualFold(view(f.name), na
 // alias reports whether the name is one of ours spelled with "_".
 func (f *field) alias() bool { return bytes.IndexByte(f.name, '_') >= 0 }
 
-// wantsHTML reports whether the client would rather be shown a page than JSON.
-func (h *head) wantsHTML() bool { return bytes.Contains(h.accept, textHTML) }
+// wantsHTML reports whether the client would rather be shown a page than JSON: the order
+// of the two is its preference, weights are not looked at.
+func (h *head) wantsHTML() bool {
+	i, j := bytes.Index(h.accept, textHTML), bytes.Index(h.accept, jsonName)
+	return i >= 0 && (j < 0 || i < j)
+}
 
-var textHTML = []byte("text/html")
+var (
+	textHTML = []byte("text/html")
+	jsonName = []byte("json")
+)
 
 // classify names the headers the proxy has an opinion on. "_" counts as "-", because
 // CGI and PHP cannot tell the two apart.
@@ -387,12 +392,4 @@ func isToken(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// match asks the rules which sale or route the request belongs to.
-func (r *request) match(bodyRead bool) rules.Hit {
-	return r.set.Match(&rules.Request{
-		At: r.facts.At, Method: r.head.method, Host: r.head.host, Path: &r.path,
-		From: r.facts.IP, Params: &r.params, Body: bodyRead,
-	})
 }

@@ -45,7 +45,7 @@ func (r *request) originHead(started time.Time) []byte {
 	case h.length > 0 || r.declaresLength():
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(h.length), 10), "\r\n"...)
 	}
-	if s := r.facts.Sale; s != nil && r.held&(1<<start) != 0 {
+	if r.held&(1<<start) != 0 && r.holdsUnit() {
 		b = appendField(b, []byte("Penstock-Reservation"), []byte(tokenString(r.facts.Token)))
 		b = append(b, "Penstock-Deadline: "...)
 		b = strconv.AppendInt(b, started.Add(r.set.Origin.ResponseTimeout).UnixMilli(), 10)

@@ -26,6 +26,7 @@ type params struct {
 	body   []byte
 	kind   bodyKind
 	fields []pair // of a multipart or JSON body
+	broken bool
 }
 
 type pair struct{ name, value string }
@@ -40,10 +41,17 @@ const (
 	bodyForeign // some other type: no facts can be read from it
 )
 
-var errBody = errors.New("the body cannot be read as its Content-Type says")
+var errBody = errors.New("read body: not what its type says")
 
-// setBody takes the body into account.
-func (p *params) setBody(contentType, body []byte) error {
+// setBody takes the body into account. One that cannot be read as its type says is
+// broken, and foreign.
+func (p *params) setBody(contentType, body []byte) {
+	if p.broken = p.readBody(contentType, body) != nil; p.broken {
+		p.kind = bodyForeign
+	}
+}
+
+func (p *params) readBody(contentType, body []byte) error {
 	p.body, p.fields = body, p.fields[:0]
 	if len(body) == 0 {
 		p.kind = bodyNone

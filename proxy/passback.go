@@ -53,14 +53,23 @@ func (p *Proxy) streamAnswer(r *request, ex *upstream.Exchange, started time.Tim
 	r.setBody(body)
 }
 
+// What request.bodiless can be, beside the length that an answer would have.
+const (
+	bodied = -1 // the answer has a body
+	unsaid = -2 // it has none, and does not say of what length it would be
+)
+
 // setBody sends a whole answer. One without a body may still say how long it would be.
 func (r *request) setBody(body []byte) {
-	if n := r.bodiless; n >= 0 {
+	switch n := r.bodiless; {
+	case n == bodied:
+		r.c.Response.SetBodyRaw(body)
+	case n >= 0:
 		r.c.Response.SetBodyStream(bytes.NewReader(nil), n)
+		fallthrough
+	default:
 		r.c.Response.SkipBody = true
-		return
 	}
-	r.c.Response.SetBodyRaw(body)
 }
 
 // streamRest passes on what is left of an answer behind what was read of it.
@@ -144,16 +153,16 @@ func (p *Proxy) copyHead(r *request, ex *upstream.Exchange) {
 	h := &resp.Header
 	h.DisableNormalizing()
 	r.answered = gate.Admitted
-	r.bodiless = -1
+	r.bodiless = bodied
 	if string(r.head.method) == "HEAD" || ex.Status == 204 || ex.Status == 304 {
-		r.bodiless = 0
+		r.bodiless = unsaid
 	}
 	for _, f := range ex.Header {
 		switch {
 		case hopByHop(f.Name, ex.Header), equalFold(f.Name, "Trailer"):
 		case len(f.Name) >= 9 && equalFold(f.Name[:9], "Penstock-"):
 		case equalFold(f.Name, "Content-Length"):
-			if n, err := strconv.Atoi(string(f.Value)); err == nil && r.bodiless == 0 {
+			if n, err := strconv.Atoi(string(f.Value)); err == nil && r.bodiless != bodied {
 				r.bodiless = n
 			}
 		case equalFold(f.Name, "Set-Cookie") && bytes.HasPrefix(f.Value, []byte(ownCookies)):

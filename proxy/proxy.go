@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -111,10 +112,9 @@ type request struct {
 	params     params
 	trusted    bool // the peer is a trusted proxy
 	newVisitor string
-	route      *rules.Route
-	counts     *counts // of the sale or route
+	kind       *kind
 	answered   gate.Reason
-	bodiless   int  // ≥ 0: the answer has no body, but may say it would have this many bytes
+	bodiless   int  // bodied, unsaid, or the length the answer says its body would have
 	whole      bool // the body has been read whole
 	lapsed     bool // an observed sale's request whose facts cannot be used
 	streaming  bool // the answer is still being written when Handle returns
@@ -160,7 +160,7 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 			continue
 		}
 		if observed(i, r.facts.Sale) {
-			r.counts.observed(i, v.Reason)
+			r.kind.observed(i, v.Reason)
 			continue
 		}
 		r.end = gate.End{Kind: gate.Refused}
@@ -207,7 +207,7 @@ func (p *Proxy) gone(r *request) bool {
 // refuse answers the client. detail is in the client's words, "" for the usual ones.
 func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 	r.answered = v.Reason
-	r.answers(r.facts.Sale, r.route)[v.Reason].write(r.c, r, v.Retry, string(detail))
+	r.kind.answers[v.Reason].write(r.c, r, v.Retry, string(detail))
 	if r.unread() || v.Reason == gate.BadRequest || p.draining.Load() {
 		r.c.SetConnectionClose()
 	}
@@ -232,28 +232,28 @@ func (p *Proxy) finish(r *request) {
 // settle is the one place where everything taken is given back, last taken first.
 func (p *Proxy) settle(r *request) {
 	won := r.holdsUnit()
-	for i := gates - 1; i >= 0; i-- {
-		if r.held&(1<<i) != 0 {
-			r.held &^= 1 << i
-			p.release(r, i)
-		}
-	}
-	r.counts.done(r)
+	p.release(r)
+	r.kind.done(r)
 	if won {
 		p.logWinner(r)
 	}
 	p.put(r)
 }
 
-// release settles gate i. A panic there must not keep the other gates from hearing of
-// the end, and outside of Handle nobody would catch it.
-func (p *Proxy) release(r *request, i int) {
+// release settles with every gate that is owed it. A panic in one must not keep the
+// others from hearing of the end, and outside of Handle nobody else would catch it.
+func (p *Proxy) release(r *request) {
 	defer func() {
 		if e := recover(); e != nil {
 			p.panicked(e)
+			p.release(r)
 		}
 	}()
-	p.gates[i].Release(&r.facts, r.end)
+	for r.held != 0 {
+		i := bits.Len32(r.held) - 1
+		r.held &^= 1 << i
+		p.gates[i].Release(&r.facts, r.end)
+	}
 }
 
 func (p *Proxy) panicked(e any) {
@@ -264,7 +264,7 @@ func (p *Proxy) panicked(e any) {
 // holdsUnit reports whether the request has taken a unit of a sale.
 func (r *request) holdsUnit() bool {
 	s := r.facts.Sale
-	if s == nil || s.Stock == nil || r.held&(1<<stock) == 0 {
+	if r.held&(1<<stock) == 0 || s == nil || s.Stock == nil {
 		return false
 	}
 	_, sold := s.Stock.Items[r.facts.Item]

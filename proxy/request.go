@@ -41,7 +41,7 @@ func (p *Proxy) begin(c *fasthttp.RequestCtx) *request {
 	r.c, r.ruled = c, p.current.Load()
 	r.end = gate.End{Kind: gate.Refused}
 	r.facts = gate.Facts{At: c.Time(), Priority: rules.Browse}
-	r.counts = r.rest
+	r.kind = r.rest
 	if r.conn, _ = c.Conn().(*conn); r.conn != nil {
 		r.conn.handling()
 	}
@@ -52,7 +52,7 @@ func (p *Proxy) put(r *request) {
 	if r.conn != nil {
 		r.conn.answered(r.unread() || r.head.length > 0 && !r.whole)
 	}
-	r.c, r.conn, r.ruled, r.route, r.counts = nil, nil, nil, nil, nil
+	r.c, r.conn, r.ruled, r.kind = nil, nil, nil, nil
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
 	r.trusted, r.newVisitor, r.answered, r.streaming = false, "", gate.Unset, false
@@ -74,17 +74,9 @@ func (p *Proxy) readHead(r *request) bool {
 	r.path.Parse(r.head.rawPath)
 	r.params.query = r.head.query
 	r.facts.IP, r.trusted = clientAddr(r.set, &r.head, peerAddr(r.c.RemoteAddr()))
-	hit := r.match(false)
-	if hit.NeedBody {
-		// Which sale it is stands in the body. Until that is read the request holds
-		// nothing but its connection.
-		if !p.readWhole(r, r.bodyLimit, r.bodyTimeout) {
-			return false
-		}
-		if r.params.kind == bodyForeign {
-			return p.bad(r, "the body is not of a type this path reads")
-		}
-		hit = r.match(true)
+	hit, ok := p.find(r)
+	if !ok {
+		return false
 	}
 	if hit.Refuse != "" {
 		if hit.Method {
@@ -94,7 +86,7 @@ func (p *Proxy) readHead(r *request) bool {
 		}
 		return p.bad(r, fault(hit.Refuse))
 	}
-	if r.head.override && r.set.OnSalePath(&r.path) {
+	if r.head.override && r.enforced.OnSalePath(&r.path) {
 		return p.bad(r, "the method may not be overridden here")
 	}
 	if p.draining.Load() {
@@ -105,7 +97,7 @@ func (p *Proxy) readHead(r *request) bool {
 		return p.headOfRoute(r, hit.Route)
 	}
 	r.facts.Sale, r.facts.Priority = hit.Sale, rules.Order
-	r.counts = r.bySale[hit.Sale]
+	r.kind = r.bySale[hit.Sale]
 	v, f := p.account(r, hit.Sale)
 	if v.OK() {
 		return true
@@ -113,11 +105,43 @@ func (p *Proxy) readHead(r *request) bool {
 	return p.lapse(r, v, f)
 }
 
+// find finds the sale or route of a request. Which sale it is may stand in the body;
+// until that is read the request holds nothing but its connection. A sale that only
+// observes makes no request unfit: those it would refuse count as not its own.
+func (p *Proxy) find(r *request) (rules.Hit, bool) {
+	hit, strict := r.match(r.set), false
+	if hit.NeedBody {
+		strict = r.enforced == r.set || r.match(r.enforced).NeedBody
+		if fits := int64(r.head.length) <= r.bodyLimit; (fits || strict) && !p.readWhole(r, r.bodyLimit, r.bodyTimeout) {
+			return hit, false
+		}
+		if r.params.kind == bodyForeign && strict {
+			return hit, p.bad(r, "the body is not of a type this path reads")
+		}
+		if r.whole || r.head.length == 0 {
+			hit = r.match(r.set)
+		}
+	}
+	if r.enforced != r.set && (hit.Refuse != "" || hit.NeedBody) {
+		r.kind.observed(eligible, gate.BadRequest)
+		hit = r.match(r.enforced)
+	}
+	return hit, true
+}
+
+// match asks the rules which sale or route the request belongs to.
+func (r *request) match(set *rules.Set) rules.Hit {
+	return set.Match(&rules.Request{
+		At: r.facts.At, Method: r.head.method, Host: r.head.host, Path: &r.path,
+		From: r.facts.IP, Params: &r.params, Body: r.whole || r.head.length == 0,
+	})
+}
+
 // lapse refuses a request whose facts a sale cannot use. Where the sale only
 // observes, it is counted and goes on, out of the sight of the gates that need them.
 func (p *Proxy) lapse(r *request, v gate.Verdict, f fault) bool {
-	if s := r.facts.Sale; s != nil && !s.Enforce {
-		r.counts.observed(eligible, v.Reason)
+	if s := r.facts.Sale; s != nil && !s.Enforce && int64(r.head.length) <= max(s.Limits.Body, r.set.Client.MaxBody) {
+		r.kind.observed(eligible, v.Reason)
 		r.lapsed = true
 		return true
 	}
@@ -127,7 +151,7 @@ func (p *Proxy) lapse(r *request, v gate.Verdict, f fault) bool {
 
 func (p *Proxy) headOfRoute(r *request, route *rules.Route) bool {
 	if route != nil {
-		r.route, r.facts.Priority, r.counts = route, route.Priority, r.byRoute[route]
+		r.facts.Priority, r.kind = route.Priority, r.byRoute[route]
 	}
 	if int64(r.head.length) > r.set.Client.MaxBody {
 		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
@@ -152,10 +176,13 @@ func (p *Proxy) bad(r *request, f fault) bool {
 // readBody reads a sale's body whole and finds the facts in it.
 func (p *Proxy) readBody(r *request) bool {
 	sale := r.facts.Sale
-	if sale == nil {
+	if sale == nil || r.lapsed {
 		return true
 	}
-	if r.head.length != 0 && !r.whole && !p.readWhole(r, sale.Limits.Body, sale.Limits.BodyTimeout) {
+	if !sale.Enforce && int64(r.head.length) > sale.Limits.Body {
+		return p.lapse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
+	}
+	if !r.whole && !p.readWhole(r, sale.Limits.Body, sale.Limits.BodyTimeout) {
 		return false
 	}
 	if f := r.bodyFacts(sale); f != "" {
@@ -196,9 +223,7 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		kind = nil // some shops unpack it, we do not: none of the types we read
 	}
 	r.whole = true
-	if err := r.params.setBody(kind, r.body); err != nil {
-		return p.bad(r, fault(err.Error()))
-	}
+	r.params.setBody(kind, r.body)
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,26 +30,20 @@ type Options struct {
 // ruled is everything derived from one set of rules, swapped as one.
 type ruled struct {
 	set            *rules.Set
+	enforced       *rules.Set // the same but for sales that only observe
 	origin         *upstream.Origin
-	rest           *counts // of requests that are no sale's and no route's
-	bySale         map[*rules.Sale]*counts
-	byRoute        map[*rules.Route]*counts
-	saleAnswers    map[*rules.Sale]*answers
-	routeAnswers   map[*rules.Route]*answers
-	restAnswers    *answers
+	rest           *kind // requests that are no sale's and no route's
+	bySale         map[*rules.Sale]*kind
+	byRoute        map[*rules.Route]*kind
 	accountHeaders []string
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
 }
 
-func (u *ruled) answers(s *rules.Sale, r *rules.Route) *answers {
-	if s != nil {
-		return u.saleAnswers[s]
-	}
-	if r != nil {
-		return u.routeAnswers[r]
-	}
-	return u.restAnswers
+// kind is what requests of one sale, of one route, or of neither have in common.
+type kind struct {
+	*counts
+	answers *answers
 }
 
 // New makes a proxy without rules; Use must come before the first request.
@@ -75,16 +70,12 @@ func (p *Proxy) Use(set *rules.Set) {
 			Network: o.Network, Address: o.Address, MaxIdle: o.MaxConcurrency,
 			Connect: o.ConnectTimeout, Response: o.ResponseTimeout, IdleBody: o.IdleBodyTimeout,
 		}),
-		rest:         p.metrics.counts("", ""),
-		bySale:       map[*rules.Sale]*counts{},
-		byRoute:      map[*rules.Route]*counts{},
-		saleAnswers:  map[*rules.Sale]*answers{},
-		routeAnswers: map[*rules.Route]*answers{},
-		restAnswers:  render(set.Answers),
+		rest:    &kind{p.metrics.counts("", ""), render(set.Answers)},
+		bySale:  map[*rules.Sale]*kind{},
+		byRoute: map[*rules.Route]*kind{},
 	}
 	for _, s := range set.Sales {
-		u.bySale[s] = p.metrics.counts(s.Name, "")
-		u.saleAnswers[s] = render(set.Answers, s.Answers)
+		u.bySale[s] = &kind{p.metrics.counts(s.Name, ""), render(set.Answers, s.Answers)}
 		if s.Match.NeedsBody() {
 			u.bodyLimit = max(u.bodyLimit, s.Limits.Body)
 			u.bodyTimeout = max(u.bodyTimeout, s.Limits.BodyTimeout)
@@ -96,12 +87,21 @@ func (p *Proxy) Use(set *rules.Set) {
 		}
 	}
 	for _, r := range set.Routes {
-		u.byRoute[r] = p.metrics.counts("", r.Name)
-		u.routeAnswers[r] = render(set.Answers, r.Answers)
+		u.byRoute[r] = &kind{p.metrics.counts("", r.Name), render(set.Answers, r.Answers)}
 	}
+	u.enforced = enforced(set)
 	if old := p.current.Swap(u); old != nil {
 		old.origin.Close()
 	}
+}
+
+func enforced(set *rules.Set) *rules.Set {
+	strict := *set
+	strict.Sales = slices.DeleteFunc(slices.Clone(set.Sales), func(s *rules.Sale) bool { return !s.Enforce })
+	if len(strict.Sales) == len(set.Sales) {
+		return set
+	}
+	return &strict
 }
 
 // Server is one listener's worth of serving.
@@ -189,7 +189,7 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	}
 	u := p.current.Load()
 	u.rest.reasons[reason].Inc()
-	u.restAnswers[reason].write(c, &request{ruled: u, c: c}, 0, "")
+	u.rest.answers[reason].write(c, &request{ruled: u, c: c}, 0, "")
 	c.SetConnectionClose()
 }
 
@@ -243,7 +243,7 @@ func (p *Proxy) logWinner(r *request) {
 	if r.end.Kind == gate.Refused || r.end.Kind == gate.Unsent {
 		outcome = rules.OutcomeFree
 	}
-	r.counts.outcomes[outcome].Inc()
+	r.kind.outcomes[outcome].Inc()
 	p.log.Info("winner",
 		"sale", r.facts.Sale.Name, "token", tokenString(r.facts.Token),
 		"account", p.secret.hash(r.facts.Account), "item", r.facts.Item, "units", r.facts.Units,
