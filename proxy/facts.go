@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"time"
 	"unsafe"
 
 	"penstock/proxy/gate"
@@ -290,6 +289,3 @@ func keep(f *gate.Facts) *gate.Facts {
 	k.Account, k.Item = strings.Clone(f.Account), strings.Clone(f.Item)
 	return &k
 }
-
-// now is the arrival time of a request.
-func now() time.Time { return time.Now() }
