@@ -16,7 +16,9 @@ import (
 type metrics struct {
 	requests  *prometheus.CounterVec
 	watched   *prometheus.CounterVec
+	decisions *prometheus.CounterVec
 	outcomes  *prometheus.CounterVec
+	wait      *prometheus.HistogramVec
 	duration  *prometheus.HistogramVec
 	gate      *prometheus.HistogramVec
 	origin    *prometheus.HistogramVec
@@ -41,6 +43,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),
 		watched:   counter("observed_refusals_total", "Refusals that only watched (enforce: false), by gate and reason.", "sale", "gate", "reason"),
+		decisions: counter("stock_decisions_total", "Requests for a unit by what the stock gate said.", "sale", "reason"),
+		wait:      histogram("queue_wait_seconds", "Time requests waited for the origin, the ones that gave up included.", "priority"),
 		outcomes:  counter("stock_outcomes_total", "What requests that held a unit came to.", "sale", "outcome"),
 		duration:  histogram("request_duration_seconds", "From the head of a request to its settled end, for those that got as far as the stock or the origin; what memory alone refuses takes microseconds.", "sale", "route"),
 		gate:      histogram("gate_duration_seconds", "Time spent in gates that may wait.", "gate"),
@@ -52,12 +56,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // counts are the counters of one sale or route, ready to be bumped.
 type counts struct {
-	m        *metrics
-	sale     string
-	reasons  [64]prometheus.Counter
-	outcomes [3]prometheus.Counter
-	duration prometheus.Observer
-	origin   prometheus.Observer
+	m         *metrics
+	sale      string
+	reasons   [64]prometheus.Counter
+	decisions [64]prometheus.Counter // of a sale
+	outcomes  [3]prometheus.Counter  // of a sale
+	duration  prometheus.Observer
+	origin    prometheus.Observer
 }
 
 func (m *metrics) counts(sale, route string) *counts {
@@ -70,6 +75,9 @@ func (m *metrics) counts(sale, route string) *counts {
 		c.reasons[r] = m.requests.WithLabelValues(sale, route, r.String())
 	}
 	if sale != "" {
+		for _, r := range gate.Reasons() {
+			c.decisions[r] = m.decisions.WithLabelValues(sale, r.String())
+		}
 		for _, o := range []rules.Outcome{rules.OutcomeUnknown, rules.OutcomeSold, rules.OutcomeFree} {
 			c.outcomes[o] = m.outcomes.WithLabelValues(sale, o.String())
 		}

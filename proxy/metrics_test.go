@@ -45,7 +45,7 @@ func total(counts map[string]float64) (n float64) {
 
 func TestRequestsAreCountedByWhatTheyWereTold(t *testing.T) {
 	g := newRig(t, func(s *rules.Set) {
-		s.Routes = []*rules.Route{{Name: "product", Match: rules.Match{Path: "/p/**"}}}
+		s.Routes = []*rules.Route{{Name: "product", Match: rules.Match{Path: "/p/**"}, Priority: rules.Checkout}}
 		second := sale()
 		second.Name, second.Match.Path, second.Enforce = "watched", "/watched.php", false
 		s.Sales = append(s.Sales, second)
@@ -71,6 +71,8 @@ func TestRequestsAreCountedByWhatTheyWereTold(t *testing.T) {
 			"reason=admitted route=product sale=": 1, "reason=admitted route= sale=": 1, "reason=bad_request route= sale=": 2,
 		}},
 		{m.watched, map[string]float64{"gate=stock reason=sold_out sale=watched": 1}},
+		{m.decisions, map[string]float64{"reason=admitted sale=phone": 1, "reason=sold_out sale=phone": 2, "reason=sold_out sale=watched": 1}},
+		{m.wait, map[string]float64{"priority=winner": 1, "priority=order": 1, "priority=checkout": 1, "priority=browse": 1}},
 		{m.outcomes, map[string]float64{"outcome=sold sale=phone": 1}},
 		{m.origin, map[string]float64{"route= sale=phone": 1, "route= sale=watched": 1, "route=product sale=": 1, "route= sale=": 1}},
 	} {
@@ -91,7 +93,7 @@ func TestLabelsComeFromTheFileOnly(t *testing.T) {
 		g.send(raw)
 	}
 	m := g.proxy.metrics
-	for _, c := range []prometheus.Collector{m.requests, m.watched, m.outcomes, m.duration, m.gate, m.origin} {
+	for _, c := range []prometheus.Collector{m.requests, m.watched, m.decisions, m.wait, m.outcomes, m.duration, m.gate, m.origin} {
 		for labels := range counted(t, c) {
 			if strings.Contains(labels, mark) {
 				t.Errorf("a client's string became a label: %s", labels)

@@ -85,6 +85,7 @@ type Proxy struct {
 	tokens  tokens
 
 	gateTimes [gates]prometheus.Observer
+	waitTimes [rules.Priorities]prometheus.Observer
 	throttle  throttle
 
 	requests sync.Pool
@@ -154,7 +155,7 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 		if g == nil || r.lapsed && needsFacts&(1<<i) != 0 {
 			continue
 		}
-		v := p.timed(i, g, &r.facts)
+		v := p.ask(r, i, g)
 		if v.OK() {
 			r.held |= 1 << i
 			continue

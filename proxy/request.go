@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -231,7 +232,7 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 func (r *request) fill(u *upload) error {
 	for {
 		if len(r.body) == cap(r.body) {
-			r.body = append(r.body, 0)[:len(r.body)]
+			r.body = slices.Grow(r.body, 512)
 		}
 		n, err := u.Read(r.body[len(r.body):cap(r.body)])
 		r.body = r.body[:len(r.body)+n]

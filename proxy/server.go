@@ -55,6 +55,9 @@ func New(o Options) *Proxy {
 	for i, name := range gateNames {
 		p.gateTimes[i] = p.metrics.gate.WithLabelValues(name)
 	}
+	for c := range rules.Priorities {
+		p.waitTimes[c] = p.metrics.wait.WithLabelValues(c.String())
+	}
 	p.throttle = throttle{last: map[string]time.Time{}, left: map[string]int{}}
 	p.requests.New = func() any { return new(request) }
 	return p
@@ -193,15 +196,31 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	c.SetConnectionClose()
 }
 
-// timed asks gate i, and takes the time if it may wait.
-func (p *Proxy) timed(i int, g gate.Gate, f *gate.Facts) gate.Verdict {
+// ask puts the question of gate i, and takes the time if it may wait.
+func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
 	if waiting&(1<<i) == 0 {
-		return g.Admit(p.ctx, f)
+		return g.Admit(p.ctx, &r.facts)
 	}
 	started := time.Now()
-	v := g.Admit(p.ctx, f)
-	p.gateTimes[i].Observe(time.Since(started).Seconds())
+	v := g.Admit(p.ctx, &r.facts)
+	took := time.Since(started).Seconds()
+	p.gateTimes[i].Observe(took)
+	switch s := r.facts.Sale; {
+	case i == slot:
+		p.waitTimes[r.waitsAs()].Observe(took)
+	case i == stock && s != nil && s.Stock != nil:
+		r.kind.decisions[v.Reason].Inc()
+	}
 	return v
+}
+
+// waitsAs is the class in which a request waits for the origin: who holds a real unit
+// has won.
+func (r *request) waitsAs() rules.Priority {
+	if r.holdsUnit() && r.facts.Sale.Enforce {
+		return rules.Winner
+	}
+	return r.facts.Priority
 }
 
 // trouble logs what stood behind a refusal, if anything did.

@@ -66,16 +66,16 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 	return g, nil
 }
 
-func (g *gateway) openStore(s rules.Store) (err error) {
+func (g *gateway) openStore(s rules.Store) error {
 	switch {
 	case s.Redis != nil:
-		g.store = stock.NewRedis(*s.Redis)
+		g.store = newTimedStore(stock.NewRedis(*s.Redis), g.registry)
 	case s.Embedded != "":
 		embedded, err := stock.OpenEmbedded(s.Embedded)
 		if err != nil {
 			return err
 		}
-		g.store = embedded
+		g.store = newTimedStore(embedded, g.registry)
 	}
 	return nil
 }

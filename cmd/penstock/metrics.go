@@ -19,6 +19,9 @@ func (g *gateway) register() {
 	g.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "penstock_reload_total", Help: "Times the file was read again, by result.",
 	}, []string{"result"})
+	for _, result := range []string{"applied", "rejected"} {
+		g.reloads.WithLabelValues(result) // there at 0 before the first
+	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "penstock_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version()},

@@ -1,0 +1,43 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestMetricsAnOperatorReliesOn: after one order every promised metric is there, and
+// those that count orders have counted it.
+func TestMetricsAnOperatorReliesOn(t *testing.T) {
+	s := startShop(t, "-stock=100", "-workers=20")
+	g := startGateway(t, write(t, t.TempDir(), impatientOnEmbedded, "SHOP", s.addr))
+	if a := buy(t, g.proxy, "one"); a.status != 201 {
+		t.Fatalf("the order got %d, want 201", a.status)
+	}
+	all := g.metrics(t)
+	for _, name := range []string{
+		"requests_total", "request_duration_seconds_count", "gate_duration_seconds_count", "origin_duration_seconds_count",
+		"origin_in_flight", "origin_limit", "queue_depth", "queue_wait_seconds_count", "stock_units", "stock_decisions_total",
+		"stock_outcomes_total", "store_duration_seconds_count", "store_info", "sold_out_latched", "config_mismatch", "reload_total", "build_info",
+	} {
+		found := false
+		for series := range all {
+			found = found || series == "penstock_"+name || strings.HasPrefix(series, "penstock_"+name+"{")
+		}
+		if !found {
+			t.Errorf("there is no penstock_%s", name)
+		}
+	}
+	for _, series := range []string{
+		`penstock_requests_total{reason="admitted",route="",sale="phone"}`,
+		`penstock_stock_decisions_total{reason="admitted",sale="phone"}`,
+		`penstock_stock_outcomes_total{outcome="sold",sale="phone"}`,
+		`penstock_queue_wait_seconds_count{priority="winner"}`,
+		`penstock_store_duration_seconds_count{call="decide"}`,
+		`penstock_store_duration_seconds_count{call="start"}`,
+		`penstock_store_duration_seconds_count{call="settle"}`,
+	} {
+		if all[series] != 1 {
+			t.Errorf("%s is %v, want 1", series, all[series])
+		}
+	}
+}
