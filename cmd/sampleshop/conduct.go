@@ -16,7 +16,7 @@ import (
 // conduct is never changed once it is in use: a change makes a new one. A checkout
 // keeps the one it began with.
 type conduct struct {
-	flow    string        // "json" or "redirect"
+	flow    string        // "json", "redirect" or "cart"
 	service time.Duration // for a checkout with nobody else inside
 	think   time.Duration // more time between a checkout's read and its write
 
@@ -32,7 +32,7 @@ type conduct struct {
 
 // flags binds every field to a flag; what the fields hold now are the defaults.
 func (c *conduct) flags(fs *flag.FlagSet) {
-	fs.StringVar(&c.flow, "flow", c.flow, "what checkouts answer, json (with a status that fits) or redirect (every failure a 200 page): a `word`")
+	fs.StringVar(&c.flow, "flow", c.flow, "how the shop sells, json (at once, answers with a status that fits), redirect (at once, every failure a 200 page) or cart (the same, but from a cart, and then to pay): a `word`")
 	fs.DurationVar(&c.service, "service", c.service, "`time` a checkout takes when alone; pages take a quarter of it, static files a twentieth")
 	fs.DurationVar(&c.think, "think", c.think, "more `time` between a checkout's read of the stock and its write")
 	fs.IntVar(&c.stallEvery, "stall-every", c.stallEvery, "every `N`th checkout is never answered and sells nothing; its worker is lost until the client leaves")
@@ -46,8 +46,8 @@ func (c *conduct) flags(fs *flag.FlagSet) {
 // check names every fault at once.
 func (c *conduct) check(workers int) error {
 	var errs []error
-	if c.flow != "json" && c.flow != "redirect" {
-		errs = append(errs, fmt.Errorf("-flow is %q, want json or redirect", c.flow))
+	if c.flow != "json" && c.flow != "redirect" && c.flow != "cart" {
+		errs = append(errs, fmt.Errorf("-flow is %q, want json, redirect or cart", c.flow))
 	}
 	if c.hangupAt != "head" && c.hangupAt != "body" && c.hangupAt != "chunk" {
 		errs = append(errs, fmt.Errorf("-hangup-at is %q, want head, body or chunk", c.hangupAt))

@@ -4,7 +4,10 @@
 // It has a fixed number of workers and a queue before them, and it gets slower the
 // more it is asked (see service). Its checkout reads the stock, thinks, and writes
 // it back, so it oversells as soon as two buyers are inside at once; that is what
-// it is for, not a fault. It can be told to decline cards, fail, stall and hang up.
+// it is for, not a fault. It can be told to decline cards, fail, stall and hang up,
+// and to sell from carts, in steps, with a payment that is heard of from elsewhere.
+//
+// It says what became of an order whose answer was lost (see resolve).
 //
 // It keeps its orders in memory and for good, trusts every header it is sent, and
 // does not model connections: an idle one costs no worker. Never sell with it.
@@ -29,6 +32,15 @@ const about = `sampleshop is a small legacy shop to try the gateway on.
 It serves a product page at / and a checkout at POST /buy.php, lists its orders
 at /orders and /orders.csv, slows down under load and oversells, on purpose.
 
+With -flow cart there is no /buy.php. POST /cart/add (qty, variant) fills the
+visitor's cart, GET /checkout shows it, and POST /checkout/place orders what it
+holds and leads to /pay?order=ID. The payment provider reports to POST
+/pay/callback (order), and /thanks?order=ID says whether the order is paid.
+
+GET /-/order-status?token=TOKEN says what became of the order that came with this
+Penstock-Reservation: sold, unknown while it is under way, or free, after which
+no order is ever taken with it.
+
 `
 
 const (
@@ -45,6 +57,7 @@ type config struct {
 	overflow string // "hang" or "close"
 	stock    int
 	control  bool
+	status   bool
 	conduct  conduct
 }
 
@@ -92,6 +105,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&cfg.overflow, "overflow", "hang", "what a request beyond the backlog meets, hang or close: a `word`")
 	fs.IntVar(&cfg.stock, "stock", 100, "`units` for sale")
 	fs.BoolVar(&cfg.control, "control", false, "let POST /-/control change -barrier, -flow, -hangup-at, -service, -think and -...-every while running, e.g. ?stall-every=1")
+	fs.BoolVar(&cfg.status, "status", true, "answer GET /-/order-status?token=..., and keep to what was answered")
 	cfg.conduct.flags(fs)
 	err := fs.Parse(args)
 	switch {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// What the shop says: its pages, and the answers of its checkout in either flow. In
-// the redirect flow every failure is a page with status 200, as legacy shops have it,
+// What the shop says: its pages, and the answers of its checkout in each flow. In all
+// but the json flow every failure is a page with status 200, as legacy shops have it,
 // so that only a page's words tell a sale from a refusal.
 
 //go:embed shop.html
@@ -31,9 +31,9 @@ type answer struct {
 	sold     bool
 }
 
-// refused is why a checkout sold nothing, in both flows' words.
+// refused is why a checkout sold nothing, in every flow's words.
 type refused struct {
-	status int    // in the json flow; the redirect flow says 200
+	status int    // in the json flow; the others say 200
 	word   string // of the JSON answer
 	Title  string // of the page
 	Text   string
@@ -44,11 +44,16 @@ var (
 	declined   = refused{http.StatusPaymentRequired, "card_declined", "Card declined", "Your bank has declined the payment. Nothing was charged."}
 	failed     = refused{http.StatusInternalServerError, "error", "Error", "Something went wrong on our side. Please try again."}
 	badRequest = refused{http.StatusBadRequest, "bad_request", "Bad request", "We did not understand what you want to buy."}
+	calledOff  = refused{http.StatusConflict, "called_off", "Order called off", "This order was called off before it was placed. Nothing was charged."}
+
+	// Only with carts.
+	emptyCart = refused{Title: "Your cart is empty", Text: "There is nothing to order yet."}
+	noOrder   = refused{Title: "No such order", Text: "We have no order of this number."}
 )
 
 // refusal is the answer of a checkout that sold nothing.
 func (c *conduct) refusal(why refused) *answer {
-	if c.flow == "redirect" {
+	if c.flow != "json" {
 		return &answer{status: http.StatusOK, kind: "text/html; charset=utf-8", body: page("refused", why)}
 	}
 	return &answer{status: why.status, kind: "application/json", body: asJSON(map[string]string{"error": why.word})}
@@ -56,13 +61,23 @@ func (c *conduct) refusal(why refused) *answer {
 
 // success is the answer of a checkout that became this order.
 func (c *conduct) success(order string) *answer {
-	if c.flow == "redirect" {
-		return &answer{
-			status: http.StatusFound, location: "/thanks?order=" + order, sold: true,
-			kind: "text/html; charset=utf-8", body: page("moved", order),
-		}
+	var a *answer
+	switch c.flow {
+	case "json":
+		a = &answer{status: http.StatusCreated, kind: "application/json", body: asJSON(map[string]string{"order": order})}
+	case "redirect":
+		a = moved(http.StatusFound, "/thanks?order="+order)
+		a.body = page("thanks-moved", order)
+	case "cart":
+		a = moved(http.StatusFound, "/pay?order="+order)
 	}
-	return &answer{status: http.StatusCreated, kind: "application/json", body: asJSON(map[string]string{"order": order}), sold: true}
+	a.sold = true
+	return a
+}
+
+// moved is an answer that sends its client on.
+func moved(status int, to string) *answer {
+	return &answer{status: status, location: to, kind: "text/html; charset=utf-8", body: page("onward", to)}
 }
 
 func (a *answer) send(w http.ResponseWriter) {
@@ -79,13 +94,17 @@ func (a *answer) send(w http.ResponseWriter) {
 func (s *shop) product(w http.ResponseWriter, r *http.Request, work time.Duration) {
 	visitor(w, r)
 	time.Sleep(work)
-	sendPage(w, page("product", s.left.Load()))
+	sendPage(w, http.StatusOK, page("product", map[string]any{"Left": s.left.Load(), "Cart": s.conduct.Load().flow == "cart"}))
 }
 
 func (s *shop) thanks(w http.ResponseWriter, r *http.Request, work time.Duration) {
 	visitor(w, r)
 	time.Sleep(work)
-	sendPage(w, page("thanks", r.URL.Query().Get("order")))
+	if s.conduct.Load().flow == "cart" {
+		s.orderPage(w, r, "thanks-paid")
+		return
+	}
+	sendPage(w, http.StatusOK, page("thanks", r.URL.Query().Get("order")))
 }
 
 func (s *shop) stylesheet(w http.ResponseWriter, _ *http.Request, work time.Duration) {
@@ -95,9 +114,10 @@ func (s *shop) stylesheet(w http.ResponseWriter, _ *http.Request, work time.Dura
 	w.Write(shopCSS)
 }
 
-func sendPage(w http.ResponseWriter, html []byte) {
+func sendPage(w http.ResponseWriter, status int, html []byte) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	w.Write(html)
 }
 

@@ -16,15 +16,17 @@ import (
 )
 
 // The shop itself: what it answers at which path, and its checkout. Every page and
-// the checkout take a worker each, as PHP scripts do. Prices, carts and payment are
-// left out: what a gateway must cope with is the stock and the time it takes.
+// the checkout take a worker each, as PHP scripts do. Prices are left out, and so are
+// carts and payment unless they are asked for: what a gateway must cope with is the
+// stock and the time it takes.
 
 const (
 	session     = "PHPSESSID"
 	reservation = "Penstock-Reservation"
 
-	maxBody = 1 << 20 // bytes
-	maxQty  = 9999
+	maxBody    = 1 << 20 // bytes
+	maxQty     = 9999
+	maxVariant = 100 // bytes
 
 	// What a request costs, as a divisor of a checkout's service time.
 	checkoutCost = 1
@@ -41,12 +43,14 @@ type shop struct {
 	overflow string       // "hang" or "close"
 	floor    *floor
 	ledger   ledger
+	carts    carts
 
 	changing sync.Mutex // one change of conduct at a time
 	conduct  atomic.Pointer[conduct]
 	barrier  barrier
 
 	controlled bool
+	resolves   bool
 	stop       <-chan struct{} // closed when the shop closes
 }
 
@@ -57,8 +61,10 @@ func newShop(cfg config, stop <-chan struct{}) *shop {
 		stock:      cfg.stock,
 		overflow:   cfg.overflow,
 		floor:      newFloor(cfg.workers, cfg.backlog),
-		ledger:     ledger{tokens: map[string]int{}},
+		ledger:     newLedger(),
+		carts:      carts{lines: map[string]line{}},
 		controlled: cfg.control,
+		resolves:   cfg.status,
 		stop:       stop,
 	}
 	s.left.Store(int64(cfg.stock))
@@ -73,10 +79,18 @@ func (s *shop) handler() http.Handler {
 	mux.Handle("GET /{$}", s.served(pageCost, s.product))
 	mux.Handle("GET /thanks", s.served(pageCost, s.thanks))
 	mux.Handle("GET /static/shop.css", s.served(staticCost, s.stylesheet))
-	mux.Handle("POST /buy.php", s.served(checkoutCost, s.checkout))
+	mux.Handle("POST /buy.php", s.only(false, s.served(checkoutCost, s.checkout(fromForm))))
+	mux.Handle("POST /cart/add", s.only(true, s.served(checkoutCost, s.add)))
+	mux.Handle("GET /checkout", s.only(true, s.served(pageCost, s.cart)))
+	mux.Handle("POST /checkout/place", s.only(true, s.served(checkoutCost, s.checkout(s.fromCart))))
+	mux.Handle("GET /pay", s.only(true, s.served(pageCost, s.pay)))
+	mux.Handle("POST /pay/callback", s.only(true, s.served(pageCost, s.callback)))
 	// What operators and tests look at takes no worker: it must answer when the shop does not.
 	mux.HandleFunc("GET /orders", s.orders)
 	mux.HandleFunc("GET /orders.csv", s.ordersCSV)
+	if s.resolves {
+		mux.HandleFunc("GET /-/order-status", s.orderStatus)
+	}
 	if s.controlled {
 		mux.HandleFunc("GET /-/control", s.control)
 		mux.HandleFunc("POST /-/control", s.control)
@@ -119,31 +133,43 @@ func (s *shop) served(cost time.Duration, do task) http.Handler {
 	})
 }
 
+// choice is what a visitor wants, or why that is nothing. It has read the form.
+type choice func(w http.ResponseWriter, r *http.Request, account string) (line, *refused)
+
 // checkout sells, or does whatever it is told to do instead. It does not notice
 // that its client has left.
-func (s *shop) checkout(w http.ResponseWriter, r *http.Request, work time.Duration) {
-	c := s.conduct.Load()
-	n := s.ledger.deliver(r)
-	account := visitor(w, r)
-	qty, err := quantity(w, r)
-	if err == nil && every(c.stallEvery, n) {
-		s.abandon(r)
+func (s *shop) checkout(chosen choice) task {
+	return func(w http.ResponseWriter, r *http.Request, work time.Duration) {
+		c := s.conduct.Load()
+		n, fenced := s.ledger.deliver(r)
+		defer s.ledger.end(r)
+		account := visitor(w, r)
+		want, why := chosen(w, r, account)
+		if why == nil && fenced {
+			why = &calledOff
+		}
+		if why == nil && every(c.stallEvery, n) {
+			s.abandon(r)
+		}
+		var a *answer
+		switch {
+		case why != nil:
+			a = c.refusal(*why)
+		case every(c.failEvery, n):
+			time.Sleep(work)
+			a = c.refusal(failed)
+		default:
+			a = s.sell(c, sale{n, account, r.Header.Get(reservation), want}, work)
+		}
+		if a.sold {
+			s.carts.empty(account)
+		}
+		if a.sold && every(c.hangupEvery, n) {
+			hangUp(w, a, c.hangupAt)
+			return
+		}
+		a.send(w)
 	}
-	var a *answer
-	switch {
-	case err != nil:
-		a = c.refusal(badRequest)
-	case every(c.failEvery, n):
-		time.Sleep(work)
-		a = c.refusal(failed)
-	default:
-		a = s.sell(c, sale{n, account, r.Header.Get(reservation), qty}, work)
-	}
-	if a.sold && every(c.hangupEvery, n) {
-		hangUp(w, a, c.hangupAt)
-		return
-	}
-	a.send(w)
 }
 
 // sale is what one checkout asks for.
@@ -151,14 +177,14 @@ type sale struct {
 	checkout int // its number
 	account  string
 	token    string
-	qty      int
+	line
 }
 
 // sell reads the stock, thinks, and writes it back: whoever reads in between sells
 // the same units again.
 func (s *shop) sell(c *conduct, want sale, work time.Duration) *answer {
 	left := s.left.Load()
-	if left < int64(want.qty) {
+	if left < int64(want.Qty) {
 		time.Sleep(work)
 		return c.refusal(soldOut)
 	}
@@ -168,33 +194,39 @@ func (s *shop) sell(c *conduct, want sale, work time.Duration) *answer {
 	if every(c.declineEvery, want.checkout) {
 		return c.refusal(declined)
 	}
-	s.left.Store(left - int64(want.qty))
-	return c.success(s.ledger.enter(want.account, want.token, want.qty))
+	s.left.Store(left - int64(want.Qty))
+	return c.success(s.ledger.enter(want))
 }
 
-// quantity is the form's qty, 1 if there is none. It reads the body whole, whatever
-// its type: a body cut short must not become an order, and only behind its end does
-// the server watch for the client's leaving.
-func quantity(w http.ResponseWriter, r *http.Request) (int, error) {
+// fromForm is what the form asks for: its qty, 1 if there is none, of its variant.
+func fromForm(w http.ResponseWriter, r *http.Request, _ string) (line, *refused) {
+	if err := readForm(w, r); err != nil {
+		return line{}, &badRequest
+	}
+	want := line{Qty: 1, Variant: r.PostForm.Get("variant")}
+	if field := r.PostForm.Get("qty"); field != "" {
+		want.Qty, _ = strconv.Atoi(field) // 0, or far too much, if it is no number
+	}
+	if want.Qty < 1 || want.Qty > maxQty || len(want.Variant) > maxVariant {
+		return line{}, &badRequest
+	}
+	return want, nil
+}
+
+// readForm reads the body whole, whatever its type: a body cut short must not become
+// an order, and only behind its end does the server watch for the client's leaving.
+func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
-		return 0, fmt.Errorf("read form: %w", err)
+		return fmt.Errorf("read form: %w", err)
 	}
 	if err := r.ParseMultipartForm(maxBody); err != nil && !errors.Is(err, http.ErrNotMultipart) {
-		return 0, fmt.Errorf("read form: %w", err)
+		return fmt.Errorf("read form: %w", err)
 	}
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return 0, fmt.Errorf("read body: %w", err)
+		return fmt.Errorf("read body: %w", err)
 	}
-	field := r.PostForm.Get("qty")
-	if field == "" {
-		return 1, nil
-	}
-	qty, err := strconv.Atoi(field)
-	if err != nil || qty < 1 || qty > maxQty {
-		return 0, fmt.Errorf("read qty: %q is not between 1 and %d", field, maxQty)
-	}
-	return qty, nil
+	return nil
 }
 
 // visitor names who asks: the customer cookie, the session, X-Account or the query,

@@ -281,8 +281,11 @@ func TestOrdersAreListed(t *testing.T) {
 	if err != nil || len(rows) != 6 {
 		t.Fatalf("/orders.csv: %d rows, %v, want 6", len(rows), err)
 	}
-	at := l.Orders[2].At.Format(time.RFC3339Nano)
-	if got, want := fmt.Sprint(rows[3]), fmt.Sprint([]string{"3", `o'"neill, jr`, "2", "aa", at}); got != want {
+	if got, want := fmt.Sprint(rows[0]), "[order account qty token at paid variant]"; got != want {
+		t.Errorf("header is %s, want %s", got, want)
+	}
+	at := l.Orders[2].At.Format("2006-01-02T15:04:05.000Z07:00")
+	if got, want := fmt.Sprint(rows[3]), fmt.Sprint([]string{"3", `o'"neill, jr`, "2", "aa", at, "false", ""}); got != want {
 		t.Errorf("row 3 is %s, want %s", got, want)
 	}
 }
