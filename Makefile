@@ -1,5 +1,6 @@
 # Everything there is to do with this tree. `make` alone lists it.
 GO ?= go
+SOAK ?= 10m
 export CGO_ENABLED ?= 0
 
 help: ## say what there is
@@ -32,9 +33,12 @@ fuzz: ## fuzz every parser of foreign bytes, a minute each
 	  done; \
 	done
 
+soak: needs ## try the stock under random faults for SOAK (10m), or PENSTOCK_SEED alone
+	cd limiter/stock/soak && PENSTOCK_SOAK=$(SOAK) $(GO) test -count 1 -timeout 0
+
 needs: # what tests cannot do without: Redis, and a C compiler for the race detector
 	@{ command -v redis-server && command -v gcc; } >/dev/null || { \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev; }
 
-.PHONY: help build run test check bench fuzz needs
+.PHONY: help build run test check bench fuzz soak needs

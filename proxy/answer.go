@@ -37,7 +37,7 @@ var table = map[gate.Reason]words{
 	gate.SoldOut:            {409, "Sold out", "Everything has been sold or is being paid for."},
 	gate.AlreadyBought:      {409, "You already have one", "This account has bought all it may buy in this sale. Your order stands."},
 	gate.OrderPending:       {409, "Your order is on its way", "An order of this account is being worked on. Do not order again: look at your orders in a moment."},
-	gate.ReservationExpired: {409, "Your reservation has expired", "The unit that was kept for you has been given back. Nothing was ordered."},
+	gate.ReservationExpired: {409, "No reservation", "No unit is kept for you: there was none, or it has been given back. Nothing was ordered."},
 	gate.Limit:              {409, "Too many for one account", "This is more than this account may still buy in this sale."},
 	gate.UnknownItem:        {404, "Not in this sale", "This item is not part of this sale."},
 	gate.Overloaded:         {503, "The shop is very busy", "More people are asking than the shop can serve right now. Nothing was ordered."},

@@ -16,6 +16,7 @@ import (
 	"penstock/limiter/rate"
 	schedules "penstock/limiter/schedule"
 	stocks "penstock/limiter/stock"
+	"penstock/limiter/stock/embedded"
 	"penstock/proxy/gate"
 	"penstock/rules"
 	"penstock/shedder"
@@ -29,7 +30,7 @@ func soldOutProxy(t testing.TB) (*Proxy, *rules.Set) {
 	s.Limits.Account = s.Limits.IP
 	s.Stock.Items = map[string]int{"": 1}
 	set := ruleSet("127.0.0.1:1", s)
-	store, err := stocks.OpenEmbedded(filepath.Join(t.TempDir(), "stock.db"))
+	store, err := embedded.Open(filepath.Join(t.TempDir(), "stock.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

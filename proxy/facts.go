@@ -211,6 +211,9 @@ func (r *request) bodyFacts(sale *rules.Sale) fault {
 			return "the account is given in two places"
 		}
 	}
+	if r.facts.Order {
+		return "" // what it orders has been reserved before
+	}
 	if sale.Item != nil {
 		v, f := r.fact(sale.Item)
 		if f != "" {

@@ -125,7 +125,8 @@ func judge(s *rules.Sale, ex *upstream.Exchange, body []byte, started time.Time)
 		}
 		return "", false
 	}
-	end.Outcome = s.Outcome(&rules.OriginAnswer{Status: ex.Status, Header: header, Body: body})
+	answer := &rules.OriginAnswer{Status: ex.Status, Header: header, Body: body}
+	end.Outcome = s.Outcome(answer)
 	switch v, _ := header("Penstock-Outcome"); v {
 	case "sold":
 		end.Outcome = rules.OutcomeSold
@@ -133,6 +134,9 @@ func judge(s *rules.Sale, ex *upstream.Exchange, body []byte, started time.Time)
 		end.Outcome = rules.OutcomeFree
 	case "unknown":
 		end.Outcome = rules.OutcomeUnknown
+	}
+	if end.Outcome == rules.OutcomeSold && s.Ref != nil {
+		end.Ref = s.OrderName(answer)
 	}
 	return end
 }

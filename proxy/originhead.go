@@ -46,7 +46,7 @@ func (r *request) originHead(started time.Time) []byte {
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(h.length), 10), "\r\n"...)
 	}
 	if r.held&(1<<start) != 0 && r.holdsUnit() {
-		b = appendField(b, []byte("Penstock-Reservation"), []byte(tokenString(r.facts.Token)))
+		b = appendField(b, []byte("Penstock-Reservation"), []byte(tokenString(r.reservation())))
 		b = append(b, "Penstock-Deadline: "...)
 		b = strconv.AppendInt(b, started.Add(r.set.Origin.ResponseTimeout).UnixMilli(), 10)
 		b = append(b, "\r\n"...)

@@ -83,6 +83,7 @@ type Proxy struct {
 	metrics *metrics
 	log     *slog.Logger
 	tokens  tokens
+	repeats repeats
 
 	gateTimes [gates]prometheus.Observer
 	waitTimes [rules.Priorities]prometheus.Observer
@@ -115,11 +116,12 @@ type request struct {
 	newVisitor string
 	kind       *kind
 	answered   gate.Reason
-	bodiless   int  // bodied, unsaid, or the length the answer says its body would have
-	whole      bool // the body has been read whole
-	lapsed     bool // an observed sale's request whose facts cannot be used
-	streaming  bool // the answer is still being written when Handle returns
-	late       bool // it was answered and counted, only its end was not known
+	bodiless   int     // bodied, unsaid, or the length the answer says its body would have
+	whole      bool    // the body has been read whole
+	lapsed     bool    // an observed sale's request whose facts cannot be used
+	waits      *waiter // while it holds a unit and nothing was sent: who asks again may take its place
+	streaming  bool    // the answer is still being written when Handle returns
+	late       bool    // it was answered and counted, only its end was not known
 }
 
 // Handle is the life of a request.
@@ -134,7 +136,11 @@ func (p *Proxy) Handle(c *fasthttp.RequestCtx) {
 		return
 	}
 	r.facts.Token = p.tokens.next()
-	if !p.pass(r, stock, start) || p.gone(r) {
+	if !p.pass(r, stock, slot) {
+		return
+	}
+	p.wait(r) // from here on who left may be replaced by its own next click
+	if !p.pass(r, slot, start) || p.gone(r) || p.replaced(r) {
 		return
 	}
 	r.end = gate.End{} // from here on nobody may take the unit back but who knows the end
@@ -156,13 +162,22 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 			continue
 		}
 		v := p.ask(r, i, g)
+		if !v.OK() {
+			v = p.supersede(r, i, v)
+		}
 		if v.OK() {
 			r.held |= 1 << i
+			if i == stock {
+				r.facts.Reservation = v.Token
+			}
 			continue
 		}
 		if observed(i, r.facts.Sale) {
 			r.kind.observed(i, v.Reason)
 			continue
+		}
+		if i == slot && p.replaced(r) { // it was not refused: it gave way
+			return false
 		}
 		r.end = gate.End{Kind: gate.Refused}
 		if i == start {
@@ -198,11 +213,16 @@ func (p *Proxy) gone(r *request) bool {
 	if r.conn == nil || !r.conn.gone() {
 		return false
 	}
+	p.abandon(r)
+	return true
+}
+
+// abandon ends a request that nobody waits for any more, and of which nothing was sent.
+func (p *Proxy) abandon(r *request) {
 	r.conn.mute() // one that half-closed still listens, and an empty answer would read as 200 OK
 	r.end = gate.End{Kind: gate.Unsent}
 	r.answered = gate.ClientGone
 	r.c.SetConnectionClose()
-	return true
 }
 
 // refuse answers the client. detail is in the client's words, "" for the usual ones.
@@ -234,6 +254,7 @@ func (p *Proxy) finish(r *request) {
 func (p *Proxy) settle(r *request) {
 	won := r.holdsUnit()
 	p.release(r)
+	p.waited(r)
 	r.kind.done(r)
 	if won {
 		p.logWinner(r)
@@ -267,6 +288,9 @@ func (r *request) holdsUnit() bool {
 	s := r.facts.Sale
 	if r.held&(1<<stock) == 0 || s == nil || s.Stock == nil {
 		return false
+	}
+	if r.facts.Order {
+		return r.facts.Reservation != gate.Token{}
 	}
 	_, sold := s.Stock.Items[r.facts.Item]
 	return sold

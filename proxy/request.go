@@ -57,7 +57,7 @@ func (p *Proxy) put(r *request) {
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
 	r.trusted, r.newVisitor, r.answered, r.streaming = false, "", gate.Unset, false
-	r.whole, r.lapsed, r.late = false, false, false
+	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
 	}
@@ -97,7 +97,7 @@ func (p *Proxy) readHead(r *request) bool {
 	if hit.Sale == nil {
 		return p.headOfRoute(r, hit.Route)
 	}
-	r.facts.Sale, r.facts.Priority = hit.Sale, rules.Order
+	r.facts.Sale, r.facts.Order, r.facts.Priority = hit.Sale, hit.Order, rules.Order
 	r.kind = r.bySale[hit.Sale]
 	v, f := p.account(r, hit.Sale)
 	if v.OK() {

@@ -79,7 +79,7 @@ func (p *Proxy) Use(set *rules.Set) {
 	}
 	for _, s := range set.Sales {
 		u.bySale[s] = &kind{p.metrics.counts(s.Name, ""), render(set.Answers, s.Answers)}
-		if s.Match.NeedsBody() {
+		if s.Match.NeedsBody() || s.Order != nil && s.Order.Match.NeedsBody() {
 			u.bodyLimit = max(u.bodyLimit, s.Limits.Body)
 			u.bodyTimeout = max(u.bodyTimeout, s.Limits.BodyTimeout)
 		}
@@ -201,8 +201,12 @@ func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
 	if waiting&(1<<i) == 0 {
 		return g.Admit(p.ctx, &r.facts)
 	}
+	ctx := p.ctx
+	if r.waits != nil {
+		ctx = r.waits
+	}
 	started := time.Now()
-	v := g.Admit(p.ctx, &r.facts)
+	v := g.Admit(ctx, &r.facts)
 	took := time.Since(started).Seconds()
 	p.gateTimes[i].Observe(took)
 	switch s := r.facts.Sale; {
@@ -262,10 +266,15 @@ func (p *Proxy) logWinner(r *request) {
 	if r.end.Kind == gate.Refused || r.end.Kind == gate.Unsent {
 		outcome = rules.OutcomeFree
 	}
-	r.kind.outcomes[outcome].Inc()
+	word := outcome.String()
+	if r.step() == reserves && outcome != rules.OutcomeFree {
+		word = "reserved" // what becomes of it a later request decides, or time
+	} else {
+		r.kind.outcomes[outcome].Inc()
+	}
 	p.log.Info("winner",
-		"sale", r.facts.Sale.Name, "token", tokenString(r.facts.Token),
+		"sale", r.facts.Sale.Name, "token", tokenString(r.reservation()), "step", r.step(),
 		"account", p.secret.hash(r.facts.Account), "item", r.facts.Item, "units", r.facts.Units,
-		"outcome", outcome.String(), "answer", r.answered.String(), "status", r.end.Status,
+		"outcome", word, "order", r.end.Ref, "answer", r.answered.String(), "status", r.end.Status,
 		"took_ms", time.Since(r.facts.At).Milliseconds())
 }

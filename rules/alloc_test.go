@@ -10,11 +10,12 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	s := &Set{
 		Sales: []*Sale{
 			{Name: "query", Match: Match{Methods: []string{"POST"}, Path: "/buy", Query: map[string]string{"sku": "1"}}},
-			{Name: "buy", Match: Match{Methods: []string{"POST"}, Host: "shop.example", Path: "/buy"}},
+			{Name: "buy", Match: Match{Methods: []string{"POST"}, Host: "shop.example", Path: "/buy"}, Order: &OrderStep{Match: Match{Path: "/place"}}},
+			{Name: "next", Match: Match{Path: "/other"}, Opens: noon.Add(1), Order: &OrderStep{Match: Match{Path: "/place"}}},
 		},
 		Routes: []*Route{{Name: "product", Match: Match{Path: "/p/**"}}},
 	}
-	for _, raw := range []string{"/buy", "/p/1", "/else", "/%62uy;x/../buy.php/%2562uy"} {
+	for _, raw := range []string{"/buy", "/place", "/%70lace", "/p/1", "/else", "/%62uy;x/../buy.php/%2562uy"} {
 		b := []byte(raw)
 		r := ask(path(raw))
 		if n := testing.AllocsPerRun(100, func() { r.Path.Parse(b); s.Match(r) }); n != 0 {

@@ -1,11 +1,10 @@
 package rules
 
-// Which sale or route a request belongs to, and what the origin's answer means. Both
-// are asked of every request and allocate nothing. Overlaps are not resolved here
-// beyond "first wins": rules/config refuses files in which that would surprise.
+// Which sale or route a request belongs to, and to which step of the sale. It is asked
+// of every request and allocates nothing. Overlaps are not resolved here beyond "first
+// wins": rules/config refuses files in which that would surprise.
 
 import (
-	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,10 +43,11 @@ type Params interface {
 	Has(kind SourceKind, name, value string) bool
 }
 
-// Hit is what a request was found to be. At most one field is set; none: neither a
+// Hit is what a request was found to be. At most one of Sale and Route is set; none: neither a
 // sale's nor a route's.
 type Hit struct {
 	Sale     *Sale
+	Order    bool // with Sale: it is the request that places the order of an earlier one
 	Route    *Route
 	NeedBody bool   // read the body and ask again
 	Refuse   string // why the request may not pass at all: words for the client
@@ -59,54 +59,110 @@ const (
 	RefuseCrooked = "this path is not written the way the shop writes it"
 	RefuseHost    = "this host is not known for this path"
 	RefuseMethod  = "this method is not allowed for this path"
+	RefuseTwo     = "this request asks for two things at once"
 )
 
 // Match finds the sale or route a request belongs to.
 //
 // Sales are matched on every form the origin may make of the path, because a form
 // we overlooked would be a way around the gates; a sale's path that is written in
-// another form than the plain one is refused. Routes only ever loosen, so they are
-// matched on the path as sent. Of several sales that match, the one whose window is
-// open now is taken, else the next to open, else the last that closed.
+// another form than the plain one is refused. The path of the order is guarded like
+// that of the unit. Routes only ever loosen, so they are matched on the path as sent.
+//
+// Of several sales that match, the one whose window is open now is taken. Where none
+// is, one who asks for a unit is told of the next to open, else of the last that
+// closed; one who orders belongs to the last that closed, which may have reserved.
 func (s *Set) Match(r *Request) Hit {
-	var best *Sale
+	var best Hit
 	var wrongMethod, wrongHost bool
 	for _, sale := range s.Sales {
-		m := &sale.Match
-		plain, crooked := r.Path.match(m.Path)
-		switch {
-		case !plain && !crooked:
-			continue
-		case !m.from(r.From):
-			continue
-		case m.Host != "" && m.Host != string(r.Host):
-			wrongHost = true
-			continue
-		case crooked || sale.Item != nil && sale.Item.Kind == FromPath && !r.Path.plain():
-			// An item in the path has as many forms as the path.
-			return Hit{Refuse: RefuseCrooked}
-		case !m.method(r.Method):
-			wrongMethod = true
-			continue
-		case !has(r.Params, FromQuery, m.Query):
-			continue
-		}
-		if m.NeedsBody() {
-			if !r.Body {
-				return Hit{NeedBody: true}
-			}
-			if !has(r.Params, FromForm, m.Form) || !has(r.Params, FromJSON, m.JSON) {
+		for _, order := range [...]bool{false, true} {
+			if order && sale.Order == nil {
 				continue
 			}
-		}
-		if best == nil || sooner(sale, best, r.At) {
-			best = sale
+			h := Hit{Sale: sale, Order: order}
+			// An item in the path has as many forms as the path.
+			exact := !order && sale.Item != nil && sale.Item.Kind == FromPath
+			switch fit := h.step().fits(r, exact); {
+			case fit == butBody:
+				return Hit{NeedBody: true}
+			case fit == butSpelling:
+				return Hit{Refuse: RefuseCrooked}
+			case fit != fits:
+				wrongMethod = wrongMethod || fit == butMethod
+				wrongHost = wrongHost || fit == butHost
+			case best.Sale == nil:
+				best = h
+			case best.Order != order && contradict(best.step(), h.step()):
+				return Hit{Refuse: RefuseTwo}
+			case better(h, best, r.At):
+				best = h
+			}
 		}
 	}
-	if best != nil {
-		return Hit{Sale: best}
+	if best.Sale != nil {
+		return best
 	}
 	return s.route(r, wrongMethod, wrongHost)
+}
+
+// step is what the hit was matched by.
+func (h *Hit) step() *Match {
+	if h.Order {
+		return &h.Sale.Order.Match
+	}
+	return &h.Sale.Match
+}
+
+// fit is how far a sale's match holds for a request.
+type fit uint8
+
+const (
+	misses      fit = iota
+	fits            // as a whole
+	butBody         // as far as can be said without the body
+	butSpelling     // but for the way the path is written
+	butHost
+	butMethod
+)
+
+// fits compares a request with a sale's match. exact: a path with other forms than the
+// one sent is crooked, whether or not they fit.
+func (m *Match) fits(r *Request, exact bool) fit {
+	plain, crooked := r.Path.match(m.Path)
+	switch {
+	case !plain && !crooked || !m.from(r.From):
+		return misses
+	case m.Host != "" && m.Host != string(r.Host):
+		return butHost
+	case crooked || exact && !r.Path.plain():
+		return butSpelling
+	case !m.method(r.Method):
+		return butMethod
+	case !has(r.Params, FromQuery, m.Query):
+		return misses
+	case m.NeedsBody() && !r.Body:
+		return butBody
+	case !has(r.Params, FromForm, m.Form) || !has(r.Params, FromJSON, m.JSON):
+		return misses
+	}
+	return fits
+}
+
+// contradict reports whether a request can only fit both by giving a parameter twice.
+// Which of the two the shop reads nobody knows: it may place an order that was taken
+// for another step here, and so was never started.
+func contradict(a, b *Match) bool {
+	return differ(a.Query, b.Query) || differ(a.Form, b.Form) || differ(a.JSON, b.JSON)
+}
+
+func differ(a, b map[string]string) bool {
+	for name, value := range a {
+		if other, ok := b[name]; ok && !strings.EqualFold(other, value) {
+			return true
+		}
+	}
+	return false
 }
 
 // route finds the first route that fits. One that is to loosen what a sale's path
@@ -133,10 +189,15 @@ func (s *Set) route(r *Request, wrongMethod, wrongHost bool) Hit {
 	return Hit{}
 }
 
-// OnSalePath reports whether any sale, whatever its other conditions, is at this path.
+// OnSalePath reports whether any sale or its order, whatever the other conditions, is at
+// this path.
 func (s *Set) OnSalePath(p *Path) bool {
+	on := func(m *Match) bool {
+		plain, crooked := p.match(m.Path)
+		return plain || crooked
+	}
 	for _, sale := range s.Sales {
-		if plain, crooked := p.match(sale.Match.Path); plain || crooked {
+		if on(&sale.Match) || sale.Order != nil && on(&sale.Order.Match) {
 			return true
 		}
 	}
@@ -156,6 +217,9 @@ func (s *Set) Allowed(p *Path) string {
 	}
 	for _, sale := range s.Sales {
 		add(&sale.Match)
+		if sale.Order != nil {
+			add(&sale.Order.Match)
+		}
 	}
 	for _, route := range s.Routes {
 		add(&route.Match)
@@ -201,95 +265,21 @@ func (s *Sale) Open(t time.Time) bool {
 	return !t.Before(s.Opens) && (s.Closes.IsZero() || t.Before(s.Closes))
 }
 
-// sooner reports whether a is to be preferred over b at t. Both match; their
-// windows do not overlap.
-func sooner(a, b *Sale, t time.Time) bool {
+// better reports whether a is to be preferred over b at t. Both match. Between the steps
+// of two sales the order of the file decides where neither is open: their windows say
+// nothing about which was meant.
+func better(a, b Hit, t time.Time) bool {
+	aOpen, bOpen := a.Sale.Open(t), b.Sale.Open(t)
+	aSoon, bSoon := t.Before(a.Sale.Opens), t.Before(b.Sale.Opens)
 	switch {
-	case a.Open(t) || b.Open(t):
-		return a.Open(t) && !b.Open(t)
-	case t.Before(a.Opens) && t.Before(b.Opens):
-		return a.Opens.Before(b.Opens)
-	case t.Before(a.Opens) != t.Before(b.Opens):
-		return t.Before(a.Opens)
-	}
-	return a.Closes.After(b.Closes)
-}
-
-// Outcome derives what an answer means for the unit: sold or free where exactly one
-// of the two rule lists says so, else unknown.
-func (s *Sale) Outcome(a *OriginAnswer) Outcome {
-	sold, free := anyOf(s.SoldWhen, a), anyOf(s.FreeWhen, a)
-	switch {
-	case sold && !free:
-		return OutcomeSold
-	case free && !sold:
-		return OutcomeFree
-	}
-	return OutcomeUnknown
-}
-
-// NeedsBody reports whether Outcome looks at the answer's body.
-func (s *Sale) NeedsBody() bool {
-	for _, list := range [][]Answered{s.SoldWhen, s.FreeWhen} {
-		for i := range list {
-			if list[i].BodyContains != nil {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func anyOf(list []Answered, a *OriginAnswer) bool {
-	for i := range list {
-		if list[i].holds(a) {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *Answered) holds(a *OriginAnswer) bool {
-	if len(w.Status) > 0 {
-		in := false
-		for _, r := range w.Status {
-			in = in || r.From <= a.Status && a.Status <= r.To
-		}
-		if !in {
-			return false
-		}
-	}
-	if w.Location != "" {
-		if v, ok := a.Header("Location"); !ok || !glob(w.Location, v) {
-			return false
-		}
-	}
-	for name, pattern := range w.Header {
-		if v, ok := a.Header(name); !ok || !glob(pattern, v) {
-			return false
-		}
-	}
-	return w.BodyContains == nil || bytes.Contains(a.Body, w.BodyContains)
-}
-
-// glob matches s against a pattern in which "*" stands for any run, also an empty one.
-func glob(pattern, s string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !strings.HasPrefix(s, head) {
+	case aOpen || bOpen:
+		return aOpen && !bOpen
+	case a.Order != b.Order:
 		return false
+	case aSoon != bSoon:
+		return aSoon != a.Order
+	case aSoon:
+		return a.Sale.Opens.Before(b.Sale.Opens)
 	}
-	if s = s[len(head):]; !star {
-		return s == ""
-	}
-	for {
-		part, more, star := strings.Cut(rest, "*")
-		if !star {
-			return strings.HasSuffix(s, part)
-		}
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s, rest = s[i+len(part):], more
-	}
+	return a.Sale.Closes.After(b.Sale.Closes)
 }

@@ -31,6 +31,8 @@ func method(s string) func(*Request) { return func(r *Request) { r.Method = []by
 // named says which sale or route was hit, or why none.
 func named(h Hit) string {
 	switch {
+	case h.Order:
+		return "order " + h.Sale.Name
 	case h.Sale != nil:
 		return "sale " + h.Sale.Name
 	case h.Route != nil:

@@ -7,7 +7,10 @@
 package rules
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/netip"
+	"regexp"
 	"time"
 )
 
@@ -80,14 +83,35 @@ type Store struct {
 	Redis    *Redis
 }
 
-// Redis is a single Redis server.
+// Redis is a Redis server, or several that are one.
 type Redis struct {
-	Addr      string
-	Username  string
-	Password  string
-	DB        int
-	KeyPrefix string
-	Timeout   time.Duration // for one call, retries included
+	Mode        RedisMode
+	Addrs       []string // one server; or some sentinels; or some nodes of a cluster
+	MasterName  string   // with sentinels: the primary's name
+	Username    string
+	Password    string
+	DB          int
+	TLS         *RedisTLS // nil: plain
+	KeyPrefix   string
+	Timeout     time.Duration // for one call, retries included
+	ReplicasAck int           // replicas that must have an order's start before it is sent
+	StateFile   string        // where this gateway keeps what it knows of the stock in Redis
+}
+
+// RedisMode is how servers stand together. It is never guessed from addresses.
+type RedisMode uint8
+
+const (
+	RedisSingle RedisMode = iota
+	RedisSentinel
+	RedisCluster
+)
+
+// RedisTLS is how the servers are known, and who we are to them.
+type RedisTLS struct {
+	Roots      *x509.CertPool    // nil: the system's
+	Cert       []tls.Certificate // empty: we show none
+	ServerName string            // "": the address's host
 }
 
 // Priority is a class of work for the origin, highest first.
@@ -129,16 +153,48 @@ type Sale struct {
 	Opens  time.Time // zero: has always been open
 	Closes time.Time // zero: never closes
 
-	Account []Source // in order, the first present names the account; empty: no account is asked for
-	Item    *Source  // nil: the sale has one item, named ""
-	Stock   *Stock   // nil: the sale takes no stock
+	Account []Source   // in order, the first present names the account; empty: no account is asked for
+	Item    *Source    // nil: the sale has one item, named ""
+	Stock   *Stock     // nil: the sale takes no stock
+	Order   *OrderStep // nil: the request that takes the unit places the order, too
 
 	SoldWhen []Answered // any: the unit is sold
 	FreeWhen []Answered // any: the unit goes back; both or neither: unknown
 
 	Limits  Limits
 	Answers map[string]*Answer
-	Enforce bool // false: refusals are counted, never effective
+	Ref     *OrderRef // nil: the shop's name of an order is not looked for
+	Enforce bool      // false: refusals are counted, never effective
+}
+
+// OrderStep is the later request that places the order of what was reserved.
+type OrderStep struct {
+	Match          Match
+	ForwardWithout bool // orders without a reservation are forwarded, else refused
+}
+
+// OrderRef finds the shop's name of an order in the answer that sold it: the first group
+// of the expression, or all that it matches where it has none.
+type OrderRef struct {
+	Location *regexp.Regexp // exactly one of the three is set
+	Body     *regexp.Regexp
+	Header   *regexp.Regexp
+	Name     string // of the header
+}
+
+// Unknown is what becomes of units whose order may or may not exist.
+type Unknown uint8
+
+const (
+	Keep    Unknown = iota // held until somebody knows
+	Resolve                // the origin is asked
+	Release                // free after a while: this can oversell
+)
+
+// Resolver is whom to ask about an order.
+type Resolver struct {
+	URL     string // with {token} and {ref} where they belong
+	Timeout time.Duration
 }
 
 // Stock is what a sale sells.
@@ -150,6 +206,9 @@ type Stock struct {
 	Quantity     *Source        // nil: 1
 	ReserveFor   time.Duration  // until start
 	SendingFor   time.Duration  // from start until an unanswered unit counts as held
+	Unknown      Unknown
+	UnknownAfter time.Duration // Release: until a held unit is free; Resolve: between two questions
+	Resolver     *Resolver     // with Resolve
 }
 
 // Limits are a sale's limits per address and per account, and on its bodies.

@@ -100,11 +100,23 @@ func (s *Shedder) Stats() Stats {
 // for itself: only a unit makes a winner.
 func class(f *gate.Facts) rules.Priority {
 	if f.Sale != nil && f.Sale.Stock != nil && f.Sale.Enforce {
+		if f.Order && !f.Sale.Order.ForwardWithout {
+			return rules.Winner
+		}
 		if _, sold := f.Sale.Stock.Items[f.Item]; sold || !f.Sale.Stock.ForwardOther {
 			return rules.Winner
 		}
 	}
 	return max(f.Priority, rules.Checkout)
+}
+
+// turn is the class in which a request waits for its slot. Where a sale lets orders of
+// other things through, only by now is it known which of them have a reservation.
+func turn(f *gate.Facts) rules.Priority {
+	if f.Order && f.Reservation != (gate.Token{}) && f.Sale.Enforce {
+		return rules.Winner
+	}
+	return class(f)
 }
 
 // Places is the gate that asks whether there is a place to wait, with a wait worth
@@ -158,7 +170,7 @@ func (p places) refuse(c rules.Priority) gate.Verdict {
 type slots struct{ *Shedder }
 
 func (s slots) Admit(ctx context.Context, f *gate.Facts) gate.Verdict {
-	c := class(f)
+	c := turn(f)
 	if c == rules.Static {
 		if s.static.Add(1) > staticLimit {
 			s.static.Add(-1)
@@ -205,7 +217,7 @@ func (s slots) await(ctx context.Context, w *waiter, c rules.Priority, patience 
 // Release gives the slot back, lets the limit learn, and serves who is next. Only an
 // answer below 500 was useful; everything else took the origin's time for nothing.
 func (s slots) Release(f *gate.Facts, end gate.End) {
-	if class(f) == rules.Static {
+	if turn(f) == rules.Static {
 		s.static.Add(-1)
 		return
 	}

@@ -15,7 +15,10 @@ import (
 	"penstock/limiter/rate"
 	"penstock/limiter/schedule"
 	"penstock/limiter/stock"
+	"penstock/limiter/stock/embedded"
+	"penstock/limiter/stock/redis"
 	"penstock/proxy"
+	"penstock/proxy/resolve"
 	"penstock/rules"
 	"penstock/shedder"
 )
@@ -31,12 +34,19 @@ type gateway struct {
 	proxy    *proxy.Proxy
 	reloads  *prometheus.CounterVec
 	ready    atomic.Bool
+
+	asker         resolve.Client
+	resolved      *prometheus.CounterVec
+	storeWarnings int
 }
 
 // build makes a gateway for set and loads its stock.
 func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, error) {
 	g := &gateway{log: log, registry: prometheus.NewRegistry(), shedder: shedder.New(set.Origin)}
 	g.set.Store(set)
+	g.resolved = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "penstock_resolved_total", Help: "Held units that the shop was asked about, by its answer.",
+	}, []string{"sale", "answer"})
 	gates := proxy.Gates{
 		Schedule:        schedule.New(),
 		RateIP:          rate.ByIP(rate.Keys),
@@ -50,7 +60,18 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 		return nil, err
 	}
 	if g.store != nil {
-		g.stock = stock.New(g.store, stock.Options{Report: g.report})
+		options := stock.Options{Report: g.report, Resolve: g.resolve}
+		if r := set.Store.Redis; r != nil {
+			memory, err := stock.OpenMemory(r.StateFile)
+			if err != nil {
+				return nil, err
+			}
+			options.Memory = memory
+		}
+		if err := g.inspect(ctx); err != nil {
+			return nil, err
+		}
+		g.stock = stock.New(g.store, options)
 		if err := g.stock.Load(ctx, set.Sales); err != nil {
 			return nil, fmt.Errorf("load stock: %w", err)
 		}
@@ -69,13 +90,15 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 func (g *gateway) openStore(s rules.Store) error {
 	switch {
 	case s.Redis != nil:
-		g.store = newTimedStore(stock.NewRedis(*s.Redis), g.registry)
+		shared := redis.New(*s.Redis)
+		shared.Observe = batchSizes(g.registry)
+		g.store = newTimedStore(shared, g.registry)
 	case s.Embedded != "":
-		embedded, err := stock.OpenEmbedded(s.Embedded)
+		own, err := embedded.Open(s.Embedded)
 		if err != nil {
 			return err
 		}
-		g.store = newTimedStore(embedded, g.registry)
+		g.store = newTimedStore(own, g.registry)
 	}
 	return nil
 }
@@ -96,6 +119,38 @@ func (g *gateway) secret(ctx context.Context, set *rules.Set) ([]byte, error) {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return b, nil
+}
+
+// inspect looks at how the store is set up. What is unwise is said loudly, once.
+func (g *gateway) inspect(ctx context.Context) error {
+	warnings, err := g.store.Inspect(ctx)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	for _, w := range warnings {
+		g.log.Warn("store", "warning", w)
+	}
+	g.storeWarnings = len(warnings)
+	return nil
+}
+
+// resolve asks the shop about a held unit, as the file in use says.
+func (g *gateway) resolve(ctx context.Context, ledger string, e stock.Entry) (rules.Outcome, string, error) {
+	for _, s := range g.set.Load().Sales {
+		if s.Stock != nil && s.Stock.Ledger == ledger && s.Stock.Resolver != nil {
+			o, ref, err := g.asker.Ask(ctx, s.Stock.Resolver, e.Token, e.Ref)
+			g.resolved.WithLabelValues(s.Name, resolution(o, err)).Inc()
+			return o, ref, err
+		}
+	}
+	return rules.OutcomeUnknown, "", nil
+}
+
+func resolution(o rules.Outcome, err error) string {
+	if err != nil {
+		return "error"
+	}
+	return o.String()
 }
 
 // report hears of trouble with stock that no request is told of.

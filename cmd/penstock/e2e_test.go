@@ -240,8 +240,9 @@ func startShop(t *testing.T, args ...string) *shop {
 
 // order is one line of the shop's books.
 type order struct {
-	Account, Token string
-	Qty            int
+	Order, Account, Token string
+	Qty                   int
+	Paid                  bool
 }
 
 // books is what really reached the shop.
@@ -299,6 +300,18 @@ func fetch(t *testing.T, url string) (status int, body string) {
 		t.Fatalf("get %s: %v", url, err)
 	}
 	return resp.StatusCode, string(b)
+}
+
+// operate runs an operators' command against a gateway. It returns its exit code and all
+// that it has said.
+func operate(t *testing.T, g *gateway, words ...string) (code int, said string) {
+	t.Helper()
+	cmd := exec.Command(penstock, append(words, "-admin", g.admin)...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatalf("run %v: %v", words, err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }
 
 // write puts a configuration in a directory; names in pairs are replaced by values.

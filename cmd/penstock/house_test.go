@@ -29,20 +29,31 @@ var mayImport = map[string][]string{
 	"proxy/gate/gatetest": {"penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid"},
 	"proxy/upstream":      {"golang.org/x/sys/unix"},
 	"proxy/pages":         {},
+	"proxy/resolve":       {"penstock/proxy/gate", "penstock/rules"},
 	"proxy/admin":         {"github.com/prometheus/client_golang/"},
 	"proxy": {
 		"penstock/proxy/gate", "penstock/proxy/pages", "penstock/proxy/upstream", "penstock/rules",
 		"github.com/valyala/fasthttp", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix",
 		"github.com/golang-jwt/jwt/v5", "github.com/hashicorp/golang-lru/v2",
 	},
-	"shedder":          {"penstock/proxy/gate", "penstock/rules"},
-	"limiter/schedule": {"penstock/proxy/gate", "penstock/rules"},
-	"limiter/rate":     {"penstock/proxy/gate", "penstock/rules"},
-	"limiter/inflight": {"penstock/proxy/gate", "penstock/rules"},
-	"limiter/stock":    {"penstock/proxy/gate", "penstock/rules", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
-	"limiter/stock/stocktest": {
-		"penstock/limiter/stock", "penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid", "github.com/redis/go-redis/v9",
+	"shedder":             {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/schedule":    {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/rate":        {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/inflight":    {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/stock":       {"penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules"},
+	"limiter/stock/guard": {},
+	"limiter/stock/redis": {
+		"penstock/limiter/stock", "penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules",
+		"github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/",
 	},
+	"limiter/stock/embedded": {
+		"penstock/limiter/stock", "penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules",
+		"go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix",
+	},
+	"limiter/stock/stocktest": {
+		"penstock/limiter/stock", "penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid", "github.com/anishathalye/porcupine", "github.com/redis/go-redis/v9",
+	},
+	"limiter/stock/soak":         {},
 	"cmd/sampleshop":             {},
 	"cmd/penstock/testdata/bare": {"github.com/valyala/fasthttp"},
 	"cmd/penstock": {

@@ -19,8 +19,9 @@ import (
 const usage = `Penstock stands in front of a shop and admits what it can serve.
 
   penstock run   -config FILE   serve; HUP reads the file again, TERM drains and leaves
-  penstock check -config FILE   say every fault of the file
+  penstock check -config FILE   say every fault of the file, and what may surprise
   penstock version
+
 `
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -28,7 +29,7 @@ func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 // command runs one command and answers its exit code: 0, 1 for trouble, 2 for wrong use.
 func command(args []string, out, errs io.Writer) int {
 	if len(args) == 0 {
-		fmt.Fprint(errs, usage)
+		fmt.Fprint(errs, usage+operatorsUsage())
 		return 2
 	}
 	name, args := args[0], args[1:]
@@ -36,8 +37,11 @@ func command(args []string, out, errs io.Writer) int {
 		fmt.Fprintln(out, "penstock", version())
 		return 0
 	}
+	if name == "stock" || name == "sale" {
+		return operators(name, args, out, errs)
+	}
 	if name != "run" && name != "check" {
-		fmt.Fprint(errs, usage)
+		fmt.Fprint(errs, usage+operatorsUsage())
 		if name == "help" || name == "-h" || name == "-help" || name == "--help" {
 			return 0
 		}
@@ -70,6 +74,9 @@ func check(file string, out, errs io.Writer) int {
 			fmt.Fprintf(errs, "%s: faults: %d\n", file, len(faults))
 		}
 		return 1
+	}
+	for _, w := range config.Warnings(set) {
+		fmt.Fprintf(errs, "%s: warning: %s\n", file, w)
 	}
 	fmt.Fprintf(out, "%s: no faults: %d sales, %d routes\n", file, len(set.Sales), len(set.Routes))
 	return 0

@@ -27,7 +27,7 @@ func (g *gateway) register() {
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	info.Set(1)
-	g.registry.MustRegister(g.reloads, info, watch{g},
+	g.registry.MustRegister(g.reloads, g.resolved, info, watch{g},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
@@ -47,6 +47,10 @@ var (
 	stockLatched   = desc("sold_out_latched", "1 while an item is answered as sold out from memory.", "sale", "item")
 	stockFrozen    = desc("stock_frozen", "1 while the store has lost a sale's stock.", "sale")
 	stockOutbox    = desc("stock_outbox", "Settled units the store has not been told of yet.")
+	stockPaused    = desc("stock_state", "1 for the state a sale's stock is in: open, paused or closed by an operator.", "sale", "state")
+	storeBroken    = desc("store_broken", "1 while the store has failed so often that it is not asked.")
+	storeWarnings  = desc("store_warnings", "What was found unwise in how the store is set up, at the start; the log says what.")
+	termsMismatch  = desc("terms_mismatch", "1 where the file has other rules for a sale's stock than the store.", "sale")
 	mismatch       = desc("config_mismatch", "1 where the file asks for other units than were loaded.", "sale", "item")
 	storeUp        = desc("store_info", "1, with the kind of store; 0 while it does not answer.", "kind")
 )
@@ -55,6 +59,7 @@ var (
 func (w watch) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		originInFlight, originLimit, queueDepth, stockUnits, stockOversold, stockLatched, stockFrozen, stockOutbox, mismatch, storeUp,
+		stockPaused, storeBroken, storeWarnings, termsMismatch,
 	} {
 		ch <- d
 	}
@@ -79,6 +84,8 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 	stats, err := w.g.stock.Pictures(ctx)
 	gauge(storeUp, truth(err == nil), w.kind())
 	gauge(stockOutbox, float64(stats.Outbox))
+	gauge(storeBroken, truth(stats.Broken))
+	gauge(storeWarnings, float64(w.g.storeWarnings))
 	for name, l := range stats.Ledgers {
 		gauge(stockFrozen, truth(l.Frozen), name)
 		gauge(stockOversold, float64(l.Oversold), name)
@@ -91,6 +98,10 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 			}
 			gauge(mismatch, truth(w.g.differs(name, item, c)), name, item)
 		}
+		for state, word := range stateWords {
+			gauge(stockPaused, truth(l.State == state && l.Items != nil), name, word)
+		}
+		gauge(termsMismatch, truth(w.g.termsDiffer(name, l)), name)
 	}
 }
 
@@ -113,7 +124,17 @@ func (w watch) kind() string {
 func (g *gateway) differs(ledger, item string, c stock.Counts) bool {
 	for _, s := range g.set.Load().Sales {
 		if s.Stock != nil && s.Stock.Ledger == ledger {
-			return s.Stock.Items[item] != c.Loaded
+			return s.Stock.Items[item] != c.Loaded-c.Withdrawn
+		}
+	}
+	return false
+}
+
+// termsDiffer is the same for the rules of its stock.
+func (g *gateway) termsDiffer(ledger string, l stock.Status) bool {
+	for _, s := range g.set.Load().Sales {
+		if s.Stock != nil && s.Stock.Ledger == ledger && l.Items != nil {
+			return len(l.Terms.Differences(stock.TermsOf(s))) > 0
 		}
 	}
 	return false

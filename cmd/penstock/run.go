@@ -76,10 +76,10 @@ func (g *gateway) serve(file string, l listeners, signals <-chan os.Signal) erro
 		sweeps.Go(func() { g.stock.Run(background) })
 	}
 	front := g.proxy.Server(set)
-	operators := admin.Server(admin.Handler(set.Admin.Token, g.registry, g.isReady))
+	desk := admin.Server(admin.Handler(g.adminOptions()))
 	probes := admin.Server(admin.Probes(g.isReady))
 	go func() { failed <- ended("proxy", front.Serve(l.proxy)) }()
-	go func() { failed <- ended("admin", operators.Serve(l.admin)) }()
+	go func() { failed <- ended("admin", desk.Serve(l.admin)) }()
 	if l.health != nil {
 		go func() { failed <- ended("health", probes.Serve(l.health)) }()
 	}
@@ -93,7 +93,7 @@ func (g *gateway) serve(file string, l listeners, signals <-chan os.Signal) erro
 	}
 	stop()
 	sweeps.Wait()
-	operators.Close()
+	desk.Close()
 	probes.Close()
 	if g.store != nil {
 		err = errors.Join(err, g.store.Close())

@@ -10,7 +10,6 @@ import (
 
 	"penstock/limiter/stock"
 	"penstock/proxy/gate"
-	"penstock/rules"
 )
 
 // timedStore times the calls that a winner's request waits for.
@@ -33,14 +32,24 @@ func (s timedStore) Decide(ctx context.Context, a stock.Ask) (stock.Decision, er
 	return s.Store.Decide(ctx, a)
 }
 
-func (s timedStore) Start(ctx context.Context, ledger string, token gate.Token, sendingFor time.Duration) (bool, error) {
+func (s timedStore) Start(ctx context.Context, l stock.Launch) (gate.Reason, error) {
 	defer took(s.start, time.Now())
-	return s.Store.Start(ctx, ledger, token, sendingFor)
+	return s.Store.Start(ctx, l)
 }
 
-func (s timedStore) Settle(ctx context.Context, ledger string, token gate.Token, outcome rules.Outcome) error {
+func (s timedStore) Settle(ctx context.Context, d stock.Settlement) error {
 	defer took(s.settle, time.Now())
-	return s.Store.Settle(ctx, ledger, token, outcome)
+	return s.Store.Settle(ctx, d)
+}
+
+// batchSizes counts how many calls each round trip to a shared store answered.
+func batchSizes(reg prometheus.Registerer) func(calls int, took time.Duration) {
+	size := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "penstock_store_batch_size", Help: "Decisions, starts and settlements answered by one round trip to the store.",
+		Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
+	})
+	reg.MustRegister(size)
+	return func(calls int, _ time.Duration) { size.Observe(float64(calls)) }
 }
 
 func took(o prometheus.Observer, since time.Time) { o.Observe(time.Since(since).Seconds()) }

@@ -21,6 +21,8 @@ func (schedule) Admit(_ context.Context, f *gate.Facts) gate.Verdict {
 	switch s := f.Sale; {
 	case s == nil || s.Open(f.At):
 		return gate.Admit
+	case f.Order && !f.At.Before(s.Opens):
+		return gate.Admit // what was reserved in time may be ordered
 	case f.At.Before(s.Opens):
 		return gate.Verdict{Reason: gate.NotOpen, Retry: s.Opens.Sub(f.At)}
 	}

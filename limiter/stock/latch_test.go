@@ -29,7 +29,6 @@ func (s *shop) latched(item string) bool {
 func sellOut(s *shop) (alice *gate.Facts) {
 	s.Helper()
 	alice = s.win("alice", "blue")
-	s.admit(s.soldOut, s.facts("bob", "blue"), gate.Admitted)
 	s.admit(s.unit, s.facts("bob", "blue"), gate.SoldOut)
 	wait(time.Millisecond) // no poll: the first Look is taken at once
 	if !s.latched("blue") || s.latched("red") {
@@ -84,7 +83,6 @@ func TestLatchReopens(t *testing.T) {
 	bubble(t, func(s *shop) {
 		defer s.run()()
 		s.unit.Release(sellOut(s), unsent)
-		s.admit(s.soldOut, s.facts("alice", "blue"), gate.SoldOut) // memory is late, and only refuses
 		wait(ticks)
 		probes := 0
 		for s.soldOut.Admit(context.Background(), s.facts("bob", "blue")).OK() {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"penstock/proxy/gate"
-	"penstock/rules"
 )
 
 const (
@@ -19,25 +16,18 @@ const (
 	lastRepay = 2 * time.Second       // for the last try
 )
 
-// debt is one settle the store has yet to hear of.
-type debt struct {
-	ledger  string
-	token   gate.Token
-	outcome rules.Outcome
-}
-
 // outbox holds debts in order. Those of orders are never dropped; there are at most as
 // many as open tokens.
 type outbox struct {
 	mu    sync.Mutex
-	debts []debt
+	debts []Settlement
 	taken int // by a try that is under way
 	wake  chan struct{}
 }
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
-func (o *outbox) owe(d debt) {
+func (o *outbox) owe(d Settlement) {
 	o.mu.Lock()
 	o.debts = append(o.debts, d)
 	o.mu.Unlock()
@@ -48,7 +38,7 @@ func (o *outbox) owe(d debt) {
 }
 
 // cancel owes the settle of a token that may or may not be reserved.
-func (o *outbox) cancel(d debt) {
+func (o *outbox) cancel(d Settlement) {
 	if o.length() < outboxCancels {
 		o.owe(d)
 	}
@@ -61,7 +51,7 @@ func (o *outbox) length() int {
 }
 
 // take empties the outbox until putBack.
-func (o *outbox) take() []debt {
+func (o *outbox) take() []Settlement {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.debts
@@ -70,7 +60,7 @@ func (o *outbox) take() []debt {
 }
 
 // putBack puts what is left of the taken before those that came meanwhile.
-func (o *outbox) putBack(debts []debt) {
+func (o *outbox) putBack(debts []Settlement) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.debts, o.taken = append(debts, o.debts...), 0
@@ -100,20 +90,21 @@ func (s *Stock) repay(ctx context.Context) {
 // but one ledger that is not there does not keep the others waiting.
 func (s *Stock) flush(ctx context.Context) bool {
 	debts := s.outbox.take()
-	var kept []debt
+	var kept []Settlement
 	for i, d := range debts {
-		if ctx.Err() != nil {
+		l := s.ledger(d.Ledger)
+		switch {
+		case ctx.Err() != nil:
 			kept = append(kept, debts[i:]...)
-			break
-		}
-		if s.settle(ctx, d) {
+		case l.ice.Load() == archived, !l.frozen() && s.settle(ctx, d):
 			continue
+		case l.frozen(): // it may have lost the token: first it is told of that
+			kept = append(kept, d)
+			continue
+		default:
+			kept = append(kept, debts[i:]...)
 		}
-		kept = append(kept, d)
-		if !s.ledger(d.ledger).frozen() {
-			kept = append(kept, debts[i+1:]...)
-			break
-		}
+		break
 	}
 	s.outbox.putBack(kept)
 	return len(kept) == 0

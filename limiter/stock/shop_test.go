@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,23 +54,23 @@ func (s *spy) Decide(ctx context.Context, a stock.Ask) (d stock.Decision, err er
 	return d, err
 }
 
-func (s *spy) Start(ctx context.Context, ledger string, token gate.Token, d time.Duration) (ok bool, err error) {
+func (s *spy) Start(ctx context.Context, l stock.Launch) (r gate.Reason, err error) {
 	s.starts.Add(1)
-	err = s.call(ledger, func() (err error) { ok, err = s.Store.Start(ctx, ledger, token, d); return err })
-	return ok, err
+	err = s.call(l.Ledger, func() (err error) { r, err = s.Store.Start(ctx, l); return err })
+	return r, err
 }
 
-func (s *spy) Settle(ctx context.Context, ledger string, token gate.Token, o rules.Outcome) error {
-	err := s.call(ledger, func() error { return s.Store.Settle(ctx, ledger, token, o) })
+func (s *spy) Settle(ctx context.Context, d stock.Settlement) error {
+	err := s.call(d.Ledger, func() error { return s.Store.Settle(ctx, d) })
 	if s.settleReturns != nil {
 		s.settleReturns()
 	}
 	return err
 }
 
-func (s *spy) Look(ctx context.Context, ledger string) (p stock.Picture, err error) {
+func (s *spy) Look(ctx context.Context, ledger string, since uint64) (p stock.Picture, err error) {
 	s.looks.Add(1)
-	err = s.call(ledger, func() (err error) { p, err = s.Store.Look(ctx, ledger); return err })
+	err = s.call(ledger, func() (err error) { p, err = s.Store.Look(ctx, ledger, since); return err })
 	if s.lookReturns != nil {
 		s.lookReturns()
 	}
@@ -116,6 +117,16 @@ func gateway(t testing.TB, store *spy, sale *rules.Sale) *shop {
 		t.Fatalf("Load: %v", err)
 	}
 	return s
+}
+
+// shares makes the store one that this gateway does not own, and that may lose data.
+func (s *shop) shares() {
+	s.Helper()
+	m, err := stock.OpenMemory(filepath.Join(s.TempDir(), "penstock.state"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.stock.Memory = m
 }
 
 // run starts the background, and returns what stops it and waits.
@@ -174,7 +185,7 @@ func (s *shop) win(account, item string) *gate.Facts {
 
 func (s *shop) counts(item string, want stock.Counts) {
 	s.Helper()
-	p, err := s.store.Store.Look(context.Background(), s.sale.Stock.Ledger)
+	p, err := s.store.Store.Look(context.Background(), s.sale.Stock.Ledger, 0)
 	want.Loaded = p.Items[item].Loaded
 	want.Free = want.Loaded - want.Reserved - want.Sending - want.Held - want.Sold
 	if err != nil || p.Items[item] != want {

@@ -267,11 +267,12 @@ func TestStoreThatForgot(t *testing.T) {
 }
 
 // TestStoreThatWentBack: the reply itself shows that history was cut. What it took is
-// given back.
+// given back, and what was won before is taken again.
 func TestStoreThatWentBack(t *testing.T) {
 	bubble(t, func(s *shop) {
+		s.shares()
 		s.win("alice", "red")
-		s.win("bob", "red")
+		s.unit.Release(s.win("bob", "red"), sold)
 		blank := inBubble(t, file(t))
 		defer blank.Close()
 		s.store.Store = blank
@@ -280,8 +281,8 @@ func TestStoreThatWentBack(t *testing.T) {
 			t.Errorf("verdict is %+v, want %v", v, stock.ErrFrozen)
 		}
 		defer s.run()()
-		wait(time.Second)
-		other.counts("red", stock.Counts{})
+		wait(stock.ThawAfter + 2*time.Second)
+		other.counts("red", stock.Counts{Reserved: 1, Sold: 1})
 	})
 }
 

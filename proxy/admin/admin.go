@@ -1,7 +1,9 @@
-// Package admin is the operators' listener: metrics, health and readiness.
+// Package admin is the operators' listener: metrics, health, readiness, and the API
+// through which sales are run by hand.
 //
 // It gives nothing to customers and stands on a listener of its own, so it is built
-// on net/http. Whoever may reach it off this machine must show the token.
+// on net/http. Whoever may reach it off this machine must show the token. It does not
+// know what a store is: what its API does is done by whoever implements Sales.
 package admin
 
 import (
@@ -22,15 +24,27 @@ type Ready func(context.Context) error
 // patience bounds one readiness check.
 const patience = 2 * time.Second
 
-// Handler serves /metrics, /healthz and /readyz to whoever shows the token; an empty
-// token asks for none.
-func Handler(token string, reg *prometheus.Registry, ready Ready) http.Handler {
-	mux := Probes(ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	if token == "" {
+// Options are what the listener serves and to whom.
+type Options struct {
+	Listen   string // the listener's own address
+	Token    string // "": none is asked for
+	Registry *prometheus.Registry
+	Ready    Ready
+	Sales    Sales        // nil: there is no API
+	Changed  func(Change) // hears of every change that was tried
+}
+
+// Handler serves /metrics, /healthz, /readyz and /api/ to whoever shows the token.
+func Handler(o Options) http.Handler {
+	mux := Probes(o.Ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
+	if o.Sales != nil {
+		mux.Handle("/api/", fromHere(o, newAPI(o)))
+	}
+	if o.Token == "" {
 		return mux
 	}
-	want := sha256.Sum256([]byte("Bearer " + token))
+	want := sha256.Sum256([]byte("Bearer " + o.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := sha256.Sum256([]byte(strings.TrimSpace(r.Header.Get("Authorization"))))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {

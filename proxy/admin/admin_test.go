@@ -14,7 +14,7 @@ func TestAdminAsksForTheToken(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_probe_total", Help: "A counter to find."}))
 	trouble := errors.New("no stock yet")
-	h := Handler("s3cret", reg, func(context.Context) error { return trouble })
+	h := Handler(Options{Token: "s3cret", Registry: reg, Ready: func(context.Context) error { return trouble }})
 
 	ask := func(path, auth string, wantStatus int, wantBody string) {
 		t.Helper()

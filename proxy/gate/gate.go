@@ -34,6 +34,10 @@ type Facts struct {
 	Sale     *rules.Sale    // pinned: a reload cannot change it half way; nil: not a sale's request
 	Item     string         // a key of Sale.Stock.Items once the body facts are read
 	Units    int            // quantity, at least 1 once the body facts are read
+
+	// Of a sale whose orders are placed by a later request than the one that reserves:
+	Order       bool  // this is the later one; it has no Item and no Units
+	Reservation Token // what it orders, once the stock gate has found it
 }
 
 // Subject is the address that per-address limits count: an IPv4 address whole, an
@@ -132,6 +136,7 @@ type Verdict struct {
 	Reason Reason        // zero: Unset, which admits nobody
 	Retry  time.Duration // when asking again makes sense, before jitter; 0: it does not
 	Err    error         // with StoreUnavailable or Internal: for the log, never for the client
+	Token  Token         // with Admitted, of the stock gate: the reservation that the request orders
 }
 
 // OK reports whether the verdict admits.
@@ -161,6 +166,7 @@ type End struct {
 	Status  int           // of the origin's answer, with Answered
 	Outcome rules.Outcome // what the sale's rules made of that answer, with Answered
 	Took    time.Duration // from the first byte sent to the answer read, with Answered
+	Ref     string        // the shop's name of the order, with Answered; "": not known
 }
 
 // Gate is one question asked of every request.

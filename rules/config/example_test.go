@@ -158,3 +158,34 @@ func TestDefaultsAreRead(t *testing.T) {
 		t.Errorf("%s\n%v", b.String(), err)
 	}
 }
+
+// Of keys that exclude each other only the first is read above, so each one that stands
+// on a line of its own is tried alone.
+func TestExampleAlternatives(t *testing.T) {
+	tried := 0
+	for line := range strings.Lines(exampleText(t)) {
+		key, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
+		store, unknown, ref := "embedded: {path: x}", "unknown: keep", "order_ref: {body: x}"
+		switch name, _, _ := strings.Cut(key, ": {"); {
+		case !ok:
+			continue
+		case name == "redis":
+			store = key
+		case name == "unknown":
+			unknown = key
+		case name == "order_ref":
+			ref = key
+		default:
+			continue
+		}
+		tried++
+		text := "listen: \":80\"\norigin: {url: \"http://127.0.0.1:8081\"}\nstore: {" + store + "}\nsales:\n" +
+			"  - {name: a, match: {path: /a}, account: [{visitor: true}], stock: {units: 1, " + unknown + "}, " + ref + "}\n"
+		if _, err := (&reader{file: example}).compile([]byte(text)); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if tried != 7 {
+		t.Errorf("tried %d lines, want the 7 of redis, unknown and order_ref", tried)
+	}
+}

@@ -88,7 +88,8 @@ func TestEverythingOutsideSales(t *testing.T) {
 		ConnectTimeout: 2 * time.Second, ResponseTimeout: 5 * time.Second, IdleBodyTimeout: 7 * time.Second,
 	})
 	same(t, "redis", s.Store, rules.Store{Redis: &rules.Redis{
-		Addr: "[::1]:6379", Username: "penstock", Password: "pass word", DB: 3, KeyPrefix: "shop:", Timeout: 50 * time.Millisecond,
+		Addrs: []string{"[::1]:6379"}, Username: "penstock", Password: "pass word", DB: 3, KeyPrefix: "shop:", Timeout: 50 * time.Millisecond,
+		ReplicasAck: 2, StateFile: "testdata/good/run/state",
 	}})
 	same(t, "routes", s.Routes, []*rules.Route{
 		{Name: "assets", Match: rules.Match{Methods: []string{"GET", "HEAD"}, Path: "/static/**"}, Priority: rules.Static},

@@ -2,8 +2,9 @@ package config
 
 // Which requests a sale or route is for, and whether one match leaves anything to
 // another. Patterns are held to the plain form of a path, since rules refuses all
-// others where a sale is. Whether two matches overlap in part is not asked: the order
-// of the file decides there, which is often what is wanted.
+// others where a sale is. Whether two sales' matches overlap in part is not asked: the
+// order of the file decides there, which is often what is wanted. It is asked of orders
+// only, because an order of one sale that is taken for another's is refused.
 
 import (
 	"maps"
@@ -141,7 +142,7 @@ func covers(a, b *rules.Match) bool {
 	within := func(a, b map[string]string) bool {
 		return !slices.ContainsFunc(slices.Collect(maps.Keys(a)), func(k string) bool { v, ok := b[k]; return !ok || v != a[k] })
 	}
-	return pathCovers(a.Path, b.Path) && (a.Host == "" || a.Host == b.Host) &&
+	return a.Path != "" && b.Path != "" && pathCovers(a.Path, b.Path) && (a.Host == "" || a.Host == b.Host) &&
 		methodsCover(a.Methods, b.Methods) && fromCovers(a.From, b.From) &&
 		within(a.Query, b.Query) && within(a.Form, b.Form) && within(a.JSON, b.JSON)
 }
@@ -176,6 +177,29 @@ func pathCovers(a, b string) bool {
 		}
 	}
 	return len(as) == len(bs)
+}
+
+// meet reports whether some request fits both matches. One that would have to give a
+// parameter two values does not count: rules refuses it.
+func meet(a, b *rules.Match) bool {
+	apart := func(a, b map[string]string) bool {
+		return slices.ContainsFunc(slices.Collect(maps.Keys(a)), func(k string) bool { v, ok := b[k]; return ok && !strings.EqualFold(v, a[k]) })
+	}
+	// Without the slash at the end a path is another way to write the one with it.
+	return a.Path != "" && b.Path != "" && pathsMeet(strings.TrimSuffix(a.Path, "/"), strings.TrimSuffix(b.Path, "/")) &&
+		(a.Host == "" || b.Host == "" || a.Host == b.Host) && methodsMeet(a.Methods, b.Methods) && fromMeets(a.From, b.From) &&
+		!apart(a.Query, b.Query) && !apart(a.Form, b.Form) && !apart(a.JSON, b.JSON)
+}
+
+func methodsMeet(a, b []string) bool {
+	in := func(list []string) func(string) bool {
+		return func(m string) bool { return methodsCover(list, []string{m}) }
+	}
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, in(b)) || slices.ContainsFunc(b, in(a))
+}
+
+func fromMeets(a, b []netip.Prefix) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(p netip.Prefix) bool { return slices.ContainsFunc(b, p.Overlaps) })
 }
 
 // pathsMeet reports whether some path fits both patterns.

@@ -9,20 +9,18 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"penstock/rules"
 )
 
-// What the origin and the store may be given.
+// What the origin may be given.
 const (
-	shortest     = time.Millisecond
-	maxSlots     = 100_000
-	maxPlaces    = 1_000_000
-	maxSocket    = 107 // bytes of a Unix socket's path
-	maxDatabases = 1024
+	shortest  = time.Millisecond
+	maxSlots  = 100_000
+	maxPlaces = 1_000_000
+	maxSocket = 107 // bytes of a Unix socket's path
 )
 
 // origin reads the shop and its queue. The origin is required, but where it is missing
@@ -126,39 +124,10 @@ func store(v value) rules.Store {
 		s.Embedded = v.r.path(path.text())
 	}
 	if redis := v.at("redis"); redis.node != nil {
-		s.Redis = redisServer(redis)
+		s.Redis = redisServers(redis)
 	}
 	if !ok || chosen.node == nil {
 		return rules.Store{}
-	}
-	return s
-}
-
-var keyPrefixForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
-
-// redisServer reads a single server. Keys of clusters are asked for only so that they
-// are told as not available.
-func redisServer(v value) *rules.Redis {
-	for _, name := range []string{"mode", "tls", "master_name", "replicas_ack"} {
-		v.at(name)
-	}
-	password, _ := v.at("password_file").beside(maxBeside)
-	s := &rules.Redis{
-		Username:  v.at("username").text(),
-		Password:  string(password),
-		DB:        v.at("db").integer(0, maxDatabases),
-		KeyPrefix: one(v.at("key_prefix"), notKeyPrefix, func(s string) (string, bool) { return s, keyPrefixForm.MatchString(s) }),
-		Timeout:   v.at("timeout").duration(shortest),
-	}
-	addrs := v.at("addrs")
-	if !addrs.require(`["127.0.0.1:6379"]`) {
-		return s
-	}
-	for i, a := range addrs.some() {
-		if i > 0 {
-			a.fault(unavailableOr, "one address")
-		}
-		s.Addr = a.hostPort(false)
 	}
 	return s
 }

@@ -86,7 +86,7 @@ func (v value) with(line int, node *yaml.Node) value {
 		v.fault(noValue)
 	default:
 		v.node = node
-		if v.key.shape == single && len(v.key.kids) > 0 {
+		if word := v.key.word && node.Kind == yaml.ScalarNode; v.key.shape == single && len(v.key.kids) > 0 && !word {
 			v.checkBlock()
 		}
 	}

@@ -104,12 +104,22 @@ func (v value) checkOrder(sale, earlier *rules.Sale, line int) {
 	a, b := earlier, sale
 	apart := !b.Closes.IsZero() && !a.Opens.Before(b.Closes) || !a.Closes.IsZero() && !b.Opens.Before(a.Closes)
 	whole := !a.Opens.After(b.Opens) && (a.Closes.IsZero() || !b.Closes.IsZero() && !b.Closes.After(a.Closes))
+	if apart {
+		return
+	}
+	taken := shadowed
+	if !whole {
+		taken = overlapping
+	}
+	if covers(&a.Match, &b.Match) || a.Order != nil && covers(&a.Order.Match, &b.Match) {
+		v.fault(taken, a.Name, line)
+	}
 	switch {
-	case a.Match.Path == "" || b.Match.Path == "" || apart || !covers(&a.Match, &b.Match):
-	case whole:
-		v.fault(shadowed, a.Name, line)
-	default:
-		v.fault(overlapping, a.Name, line)
+	case b.Order == nil:
+	case covers(&a.Match, &b.Order.Match):
+		v.at("order").fault(taken, a.Name, line)
+	case a.Order != nil && meet(&a.Order.Match, &b.Order.Match):
+		v.at("order").fault(sharedOrder, a.Name, line)
 	}
 }
 
@@ -126,9 +136,8 @@ func (r *reader) sale(v value, set *rules.Set) *rules.Sale {
 		Answers:  overrides(v.at("answers")),
 		Enforce:  v.at("enforce").boolean(),
 	}
-	for _, name := range []string{"order", "order_ref", "cors"} {
-		v.at(name)
-	}
+	v.at("cors")
+	s.Order, s.Ref = orderStep(v, s), orderRef(v)
 	if !s.Closes.IsZero() && !s.Closes.After(s.Opens) {
 		v.at("closes").fault(emptyWindow, v.at("closes").node.Value)
 	}
@@ -189,7 +198,7 @@ func stockOf(v value, s *rules.Sale, o *rules.Origin) *rules.Stock {
 		ReserveFor:   v.at("reserve_for").duration(shortest),
 		SendingFor:   o.ConnectTimeout + 3*o.ResponseTimeout + o.IdleBodyTimeout,
 	}
-	v.at("unknown")
+	unknownRule(v.at("unknown"), st)
 	if q := v.at("quantity"); q.given {
 		st.Quantity = source(q, &s.Match, "header", "query", "form", "json")
 	}

@@ -14,6 +14,7 @@ import (
 type key struct {
 	name  string
 	shape shape
+	word  bool   // of a block: a single value may stand in its place
 	def   string // default, as it would be written; "": none
 	use   use
 	kids  []key // of the block, or of each entry of the list or table
@@ -73,16 +74,17 @@ var originKeys = []key{
 var storeKeys = []key{
 	{name: "embedded", kids: []key{{name: "path"}}},
 	{name: "redis", kids: []key{
-		{name: "mode", def: "single", use: fixed},
+		{name: "mode", def: "single"},
 		{name: "addrs", shape: list},
+		{name: "master_name", def: `""`},
 		{name: "username", def: `""`},
 		{name: "password_file", def: `""`},
 		{name: "db", def: "0"},
-		{name: "tls", use: never},
-		{name: "master_name", def: `""`, use: fixed},
+		{name: "tls", kids: []key{{name: "ca", def: `""`}, {name: "cert", def: `""`}, {name: "key", def: `""`}, {name: "server_name", def: `""`}}},
 		{name: "key_prefix", def: "penstock"},
 		{name: "timeout", def: "100ms"},
-		{name: "replicas_ack", def: "0", use: fixed},
+		{name: "replicas_ack", def: "0"},
+		{name: "state_file", def: "penstock.state"},
 	}},
 }
 
@@ -112,12 +114,15 @@ var saleKeys = []key{
 		{name: "per_account", def: "1"},
 		{name: "quantity", kids: []key{{name: "header"}, {name: "query"}, {name: "form"}, {name: "json"}}},
 		{name: "reserve_for", def: "2m"},
-		{name: "unknown", def: "keep", use: fixed},
+		{name: "unknown", def: "keep", word: true, kids: []key{
+			{name: "resolve", kids: []key{{name: "url"}, {name: "every", def: "10s"}, {name: "timeout", def: "2s"}}},
+			{name: "release_after"},
+		}},
 	}},
-	{name: "order", use: never},
+	{name: "order", kids: []key{{name: "match", kids: matchKeys}, {name: "without"}}},
 	{name: "sold_when", shape: list, def: `[{status: ["200-399"]}]`, kids: answeredKeys},
 	{name: "free_when", shape: list, def: `[{status: ["400-499"]}]`, kids: answeredKeys},
-	{name: "order_ref", use: never},
+	{name: "order_ref", kids: []key{{name: "location"}, {name: "body"}, {name: "header"}, {name: "value"}}},
 	{name: "limits", kids: []key{
 		{name: "ip", kids: []key{{name: "rate", def: "100/s"}, {name: "burst", def: "200"}, {name: "in_flight", def: "100"}, {name: "enforce", def: "true"}}},
 		{name: "account", kids: []key{{name: "rate", def: "2/s"}, {name: "burst", def: "4"}, {name: "in_flight", def: "1"}, {name: "enforce", def: "true"}}},

@@ -1,285 +1,333 @@
 package stocktest
 
+// A ledger as plainly as it can be said: the reference of the walk and of the histories.
+// It knows no durability, no time of day, and no limit of what one call does.
+
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
-	"sync/atomic"
-	"testing"
+	"slices"
+	"strings"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"penstock/limiter/stock"
 	"penstock/proxy/gate"
 	"penstock/rules"
 )
 
-// model is a ledger as plainly as it can be said: a list of tokens, counted anew for
-// every answer. It keeps no count that could go wrong.
+// model is a list of tokens, counted anew for every answer: it keeps no count that could
+// go wrong. Its calls change it; whoever needs it as it was calls clone first. An account
+// has at most one open token: it must not be told of others.
 type model struct {
-	loaded map[string]int
-	tokens map[int]*ticket
+	loaded, withdrawn map[string]int
+	terms             stock.Terms
+	state             stock.State
+	frozen            bool
+	seq               uint64
+	lapsed            map[string]bool // accounts that have lost a reservation since they took one
+	tokens            map[gate.Token]ticket
 }
 
 type ticket struct {
-	state         byte // r s h b x: reserved, sending, held, bought, freed
+	stage         stock.Stage
 	account, item string
 	units, over   int
-	late          bool // past its deadline
+	by            gate.Token
+	due           deadline
+	ref           string
+}
+
+// deadline is all that the model knows of time: one of zero has passed, others do not.
+type deadline byte
+
+const (
+	never deadline = iota
+	ahead
+	passed
+)
+
+func in(d time.Duration) deadline {
+	if d == 0 {
+		return passed
+	}
+	return ahead
+}
+
+// errToken: the token is no order's, or no adjustment's. Stores have errors of their own for it.
+var errToken = errors.New("token is another kind's")
+
+func newModel(items map[string]int, t stock.Terms) *model {
+	return &model{
+		loaded: maps.Clone(items), withdrawn: map[string]int{}, terms: t, state: stock.Open,
+		lapsed: map[string]bool{}, tokens: map[gate.Token]ticket{},
+	}
+}
+
+func (m *model) clone() *model {
+	c := *m
+	c.loaded, c.withdrawn = maps.Clone(m.loaded), maps.Clone(m.withdrawn)
+	c.lapsed, c.tokens = maps.Clone(m.lapsed), maps.Clone(m.tokens)
+	return &c
+}
+
+// String is the same for models that are.
+func (m *model) String() string {
+	var b strings.Builder
+	fmt.Fprint(&b, m.seq, m.loaded, m.withdrawn, m.lapsed, m.terms, m.state, m.frozen)
+	compare := func(a, b gate.Token) int { return slices.Compare(a[:], b[:]) }
+	for _, n := range slices.SortedFunc(maps.Keys(m.tokens), compare) {
+		fmt.Fprintf(&b, " %x%+v", n, m.tokens[n])
+	}
+	return b.String()
 }
 
 func (m *model) counts(item string) stock.Counts {
-	c := stock.Counts{Loaded: m.loaded[item], Free: m.loaded[item]}
+	c := stock.Counts{Loaded: m.loaded[item], Withdrawn: m.withdrawn[item]}
 	for _, t := range m.tokens {
-		if t.item != item || t.account == "" || t.state == 'x' {
+		if t.item != item || t.account == "" {
 			continue
 		}
-		c.Free -= t.units
-		switch t.state {
-		case 'r':
+		switch t.stage {
+		case stock.Reserved:
 			c.Reserved += t.units
-		case 's':
+		case stock.Sending:
 			c.Sending += t.units
-		case 'h':
+		case stock.Held:
 			c.Held += t.units
-		case 'b':
+		case stock.Sold:
 			c.Sold += t.units
 		}
 	}
+	c.Free = c.Loaded - c.Reserved - c.Sending - c.Held - c.Sold - c.Withdrawn
 	return c
 }
 
-func (m *model) holders() map[string]stock.Holding {
-	all := make(map[string]stock.Holding)
+func (m *model) holding(account string) (h stock.Holding) {
 	for _, t := range m.tokens {
-		h := all[t.account]
-		switch t.state {
-		case 'b':
+		if t.account == account && t.stage == stock.Sold {
 			h.Bought += t.units + t.over
-		case 'r', 's', 'h':
-			h.Open = true
-		default:
-			continue
 		}
-		all[t.account] = h
+		h.Open = h.Open || t.account == account && t.stage.Open()
 	}
-	delete(all, "")
-	return all
+	return h
 }
 
-func (m *model) picture() (p stock.Picture) {
-	p = stock.Picture{Items: make(map[string]stock.Counts), Holders: m.holders()}
+// open is the account's open token; zero: none.
+func (m *model) open(account string) gate.Token {
+	for n, t := range m.tokens {
+		if t.account == account && t.stage.Open() {
+			return n
+		}
+	}
+	return gate.Token{}
+}
+
+// picture has all accounts that hold something. A number stands for every freeze.
+func (m *model) picture() stock.Picture {
+	p := stock.Picture{Items: map[string]stock.Counts{}, Holders: map[string]stock.Holding{}, Terms: m.terms, State: m.state}
+	p.Seq, p.Upto = m.seq, m.seq
 	for item := range m.loaded {
 		p.Items[item] = m.counts(item)
 	}
 	for _, t := range m.tokens {
 		p.Oversold += t.over
+		if h := m.holding(t.account); t.account != "" && h != (stock.Holding{}) {
+			p.Holders[t.account] = h
+		}
+	}
+	if m.frozen {
+		p.Freeze = 1
 	}
 	return p
 }
 
-func (m *model) decide(n int, a stock.Ask) gate.Reason {
-	h := m.holders()[a.Account]
+// entry is what Entries finds of a token.
+func (m *model) entry(n gate.Token) (e stock.Entry, found bool) {
+	t, known := m.tokens[n]
+	if !known || t.stage == stock.Adjusted {
+		return e, false
+	}
+	return stock.Entry{
+		Token: n, By: t.by, State: t.stage, Account: t.account, Item: t.item, Units: t.units, Over: t.over, Ref: t.ref,
+	}, true
+}
+
+// put is the only way that tokens change.
+func (m *model) put(n gate.Token, t ticket) {
+	before := m.holding(t.account)
+	m.tokens[n] = t
+	if t.account != "" && m.holding(t.account) != before {
+		m.seq++
+	}
+	if t.stage.Open() {
+		delete(m.lapsed, t.account)
+	}
+}
+
+func (m *model) decide(a stock.Ask) (stock.Decision, error) {
+	if a.Order {
+		return m.order(a.Account)
+	}
+	reason, err := m.judge(a)
+	if reason == gate.Unset && err == nil {
+		reason = gate.Admitted
+		m.put(a.Token, ticket{stage: stock.Reserved, account: a.Account, item: a.Item, units: a.Units, due: in(m.terms.ReserveFor)})
+	}
+	c := m.counts(a.Item)
+	return stock.Decision{
+		Stamp: stock.Stamp{Seq: m.seq}, Reason: reason, Free: c.Free, Pending: c.Pending(), Bought: m.holding(a.Account).Bought,
+	}, err
+}
+
+// judge answers Unset where the units can be reserved.
+func (m *model) judge(a stock.Ask) (gate.Reason, error) {
+	t, seen := m.tokens[a.Token]
+	h := m.holding(a.Account)
 	_, known := m.loaded[a.Item]
-	switch t := m.tokens[n]; {
-	case t != nil && t.state == 'x':
-		return gate.ReservationExpired
-	case t != nil:
-		return gate.Admitted
-	case h.Open:
-		return gate.OrderPending
-	case h.Bought >= a.PerAccount:
-		return gate.AlreadyBought
-	case h.Bought+a.Units > a.PerAccount:
-		return gate.Limit
-	case !known:
-		return gate.UnknownItem
-	case m.counts(a.Item).Free < a.Units:
-		return gate.SoldOut
-	}
-	m.tokens[n] = &ticket{state: 'r', account: a.Account, item: a.Item, units: a.Units, late: a.ReserveFor == 0}
-	return gate.Admitted
-}
-
-func (m *model) start(n int, late bool) bool {
-	t := m.tokens[n]
-	if t != nil && t.state == 'r' && !t.late {
-		t.state, t.late = 's', late
-		return true
-	}
-	return t != nil && t.state == 's'
-}
-
-func (m *model) settle(n int, o rules.Outcome) error {
-	t := m.tokens[n]
-	if t == nil {
-		if o == unknown {
-			return nil
-		}
-		t = &ticket{state: 'x'}
-		m.tokens[n] = t
-	}
-	open := t.state == 'r' || t.state == 's' || t.state == 'h'
 	switch {
-	case o == unknown && open:
-		t.state = 'h'
-	case o == free && t.state == 'b':
+	case seen && !t.stage.Open() && t.stage != stock.Sold:
+		return gate.ReservationExpired, nil
+	case seen:
+		return gate.Admitted, nil
+	case h.Open:
+		return gate.OrderPending, nil
+	case h.Bought >= m.terms.PerAccount:
+		return gate.AlreadyBought, nil
+	case h.Bought+a.Units > m.terms.PerAccount:
+		return gate.Limit, nil
+	case m.frozen:
+		return gate.Unset, stock.ErrFrozen
+	case m.state == stock.Paused:
+		return gate.Paused, nil
+	case m.state == stock.Closed:
+		return gate.Closed, nil
+	case !known:
+		return gate.UnknownItem, nil
+	case m.counts(a.Item).Free < a.Units:
+		return gate.SoldOut, nil
+	}
+	return gate.Unset, nil
+}
+
+func (m *model) order(account string) (stock.Decision, error) {
+	d := stock.Decision{Stamp: stock.Stamp{Seq: m.seq}, Bought: m.holding(account).Bought}
+	n := m.open(account)
+	t, open := m.tokens[n]
+	switch {
+	case m.frozen:
+		return d, stock.ErrFrozen
+	case !open && d.Bought > 0:
+		d.Reason = gate.AlreadyBought
+	case !open:
+		d.Reason, d.Stranger = gate.ReservationExpired, !m.lapsed[account]
+	case t.stage != stock.Reserved:
+		d.Reason = gate.OrderPending
+	case t.due == passed:
+		d.Reason = gate.ReservationExpired
+	default:
+		c := m.counts(t.item)
+		d.Reason, d.Token, d.Item, d.Units, d.Free, d.Pending = gate.Admitted, n, t.item, t.units, c.Free, c.Pending()
+	}
+	return d, nil
+}
+
+func (m *model) start(l stock.Launch) (gate.Reason, error) {
+	t := m.tokens[l.Token]
+	switch {
+	case m.tokens[l.By].stage == stock.Cancelled, !t.stage.Open() && t.stage != stock.Sold,
+		t.stage == stock.Reserved && t.due == passed:
+		return gate.ReservationExpired, nil
+	case t.stage == stock.Sending && t.by == l.By:
+		return gate.Admitted, nil
+	case t.stage == stock.Sending, t.stage == stock.Held:
+		return gate.OrderPending, nil
+	case t.stage == stock.Sold:
+		return gate.AlreadyBought, nil
+	case m.frozen:
+		return gate.Unset, stock.ErrFrozen
+	}
+	t.stage, t.by, t.due = stock.Sending, l.By, in(m.terms.SendingFor)
+	m.put(l.Token, t)
+	return gate.Admitted, nil
+}
+
+func (m *model) settle(s stock.Settlement) error {
+	t, seen := m.tokens[s.Token]
+	another := t.stage == stock.Sending && s.By != (gate.Token{}) && s.By != t.by
+	switch {
+	case t.stage == stock.Adjusted:
+		return errToken
+	case s.Outcome == rules.OutcomeSold:
+		return m.sell(s.Token, t, s.Ref)
+	case s.Outcome == rules.OutcomeUnknown:
+		if (t.stage == stock.Reserved || t.stage == stock.Sending) && !another {
+			m.hold(s.Token, t)
+		}
+	case s.Unsent && s.By != (gate.Token{}) && s.By != s.Token:
+		m.unsend(s.Token, s.By)
+	case !seen:
+		m.put(s.Token, ticket{stage: stock.Cancelled})
+	case t.stage == stock.Sold:
 		return stock.ErrSold
-	case o == free:
-		t.state = 'x'
-	case o == sold && open:
-		t.state = 'b'
-	case o == sold && t.state == 'x':
+	case t.stage.Open() && !another:
+		m.free(s.Token, t, !s.Unsent)
+	}
+	return nil
+}
+
+// sell: of a token never seen nobody knows the account, so it is one unit that was not there.
+func (m *model) sell(n gate.Token, t ticket, ref string) error {
+	if !t.stage.Open() && t.stage != stock.Sold {
 		asked := max(t.units, 1)
 		t.units = 0
 		if t.account != "" {
-			t.units = min(asked, m.counts(t.item).Free)
+			t.units = min(asked, max(m.counts(t.item).Free, 0))
 		}
-		t.state, t.over = 'b', asked-t.units
+		t.over = asked - t.units
 	}
-	if o == sold && t.over > 0 {
+	t.stage, t.due = stock.Sold, never
+	if t.ref == "" {
+		t.ref = ref
+	}
+	m.put(n, t)
+	if t.over > 0 {
 		return stock.ErrOversold
 	}
 	return nil
 }
 
-func (m *model) sweep() (moved int) {
-	for _, t := range m.tokens {
-		if !t.late || t.state != 'r' && t.state != 's' {
-			continue
-		}
-		moved++
-		if t.state == 'r' {
-			t.state = 'x'
-		} else {
-			t.state = 'h'
-		}
-	}
-	return moved
+// hold keeps the token until it is known what became of its order.
+func (m *model) hold(n gate.Token, t ticket) {
+	t.stage, t.due = stock.Held, m.heldUntil()
+	m.put(n, t)
 }
 
-// differs says how two pictures do; seq is not compared, holders only if both have them.
-func differs(got, want stock.Picture) string {
-	switch {
-	case !maps.Equal(got.Items, want.Items):
-		return fmt.Sprintf("items are %+v, want %+v", got.Items, want.Items)
-	case got.Holders != nil && !maps.Equal(got.Holders, want.Holders):
-		return fmt.Sprintf("holders are %+v, want %+v", got.Holders, want.Holders)
-	case got.Oversold != want.Oversold:
-		return fmt.Sprintf("oversold is %d, want %d", got.Oversold, want.Oversold)
+// heldUntil: whoever is to be asked is asked at once.
+func (m *model) heldUntil() deadline {
+	switch m.terms.Unknown {
+	case rules.Release:
+		return in(m.terms.UnknownAfter)
+	case rules.Resolve:
+		return passed
 	}
-	return ""
+	return never
 }
 
-// walk does the same random things to the store and the model.
-func walk(t *testing.T, store stock.Store) {
-	ctx := t.Context()
-	rapid.Check(t, func(r *rapid.T) {
-		ledger := Ledger()
-		m := &model{loaded: map[string]int{"red": 3, "blue": 2, "": 1}, tokens: make(map[int]*ticket)}
-		if _, err := store.Load(ctx, ledger, m.loaded); err != nil {
-			r.Fatalf("Load: %v", err)
-		}
-		var seq uint64
-		token := rapid.IntRange(1, 14)
-		late := rapid.SampledFrom([]time.Duration{time.Hour, time.Hour, 0})
-		r.Repeat(map[string]func(*rapid.T){
-			"decide": func(r *rapid.T) { walkDecide(r, ctx, store, m, ledger, token.Draw(r, "token")) },
-			"start": func(r *rapid.T) {
-				n, last := token.Draw(r, "token"), late.Draw(r, "for")
-				want := m.start(n, last == 0)
-				if got, err := store.Start(ctx, ledger, Token(n), last); got != want || err != nil {
-					r.Fatalf("Start(%d) = %v, %v, want %v", n, got, err, want)
-				}
-			},
-			"settle": func(r *rapid.T) {
-				n, o := token.Draw(r, "token"), rapid.SampledFrom([]rules.Outcome{sold, free, unknown}).Draw(r, "outcome")
-				want := m.settle(n, o)
-				if err := store.Settle(ctx, ledger, Token(n), o); !errors.Is(err, want) || want == nil && err != nil {
-					r.Fatalf("Settle(%d, %v) = %v, want %v", n, o, err, want)
-				}
-			},
-			"sweep": func(r *rapid.T) {
-				want := m.sweep()
-				if got, err := store.Sweep(ctx, ledger); got != want || err != nil {
-					r.Fatalf("Sweep = %d, %v, want %d", got, err, want)
-				}
-			},
-			"": func(r *rapid.T) { seq = agree(r, ctx, store, m, ledger, seq) },
-		})
-	})
-}
-
-func walkDecide(r *rapid.T, ctx context.Context, store stock.Store, m *model, ledger string, n int) {
-	a := stock.Ask{
-		Ledger: ledger, Token: Token(n), PerAccount: 2,
-		Account:    rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(r, "account"),
-		Item:       rapid.SampledFrom([]string{"red", "blue", "", "green"}).Draw(r, "item"),
-		Units:      rapid.IntRange(1, 3).Draw(r, "units"),
-		ReserveFor: rapid.SampledFrom([]time.Duration{time.Hour, time.Hour, 0}).Draw(r, "for"),
+func (m *model) unsend(n, by gate.Token) {
+	if _, seen := m.tokens[by]; !seen {
+		m.put(by, ticket{stage: stock.Cancelled})
 	}
-	was := m.holders()[a.Account]
-	want := stock.Decision{Reason: m.decide(n, a), Bought: was.Bought}
-	want.Free, want.Pending = m.counts(a.Item).Free, m.counts(a.Item).Pending()
-	got, err := store.Decide(ctx, a)
-	want.Seq = got.Seq
-	if got != want || err != nil {
-		r.Fatalf("Decide(%+v) = %+v, %v, want %+v", a, got, err, want)
+	if t := m.tokens[n]; (t.stage == stock.Sending || t.stage == stock.Held) && t.by == by {
+		t.stage, t.by, t.due = stock.Reserved, gate.Token{}, in(m.terms.ReserveFor)
+		m.put(n, t)
 	}
 }
 
-// agree compares the two after every step.
-func agree(r *rapid.T, ctx context.Context, store stock.Store, m *model, ledger string, seq uint64) uint64 {
-	p, err := store.Look(ctx, ledger)
-	if err != nil {
-		r.Fatalf("Look: %v", err)
-	}
-	if fault := differs(p, m.picture()); fault != "" {
-		r.Fatal(fault)
-	}
-	if fault := unbalanced(p); fault != "" {
-		r.Fatal(fault)
-	}
-	if p.Seq < seq {
-		r.Fatalf("seq fell from %d to %d", seq, p.Seq)
-	}
-	return p.Seq
-}
-
-// crowd is 200 buyers for 10 units. Each asks twice at once with one token, as a client
-// does whose reply was lost.
-func crowd(t *testing.T, store stock.Store) {
-	const units, buyers = 10, 200
-	d := newDesk(t, store, map[string]int{"red": units})
-	var wins atomic.Int64
-	var wg sync.WaitGroup
-	for n := range 2 * buyers {
-		wg.Go(func() {
-			buyer := n / 2
-			a := d.ask(fmt.Sprint("buyer ", buyer), "red", buyer, 1)
-			got, err := store.Decide(t.Context(), a)
-			if err != nil || got.Reason != gate.Admitted && got.Reason != gate.SoldOut {
-				t.Errorf("Decide of buyer %d = %+v, %v, want admitted or sold out", buyer, got, err)
-			}
-			if got.Reason != gate.Admitted {
-				return
-			}
-			wins.Add(1)
-			ok, err := store.Start(t.Context(), d.ledger, a.Token, time.Hour)
-			if err == nil && ok {
-				err = store.Settle(t.Context(), d.ledger, a.Token, sold)
-			}
-			if err != nil {
-				t.Errorf("buyer %d: %v", buyer, err)
-			}
-		})
-	}
-	wg.Wait()
-	d.counts("red", stock.Counts{Loaded: units, Sold: units})
-	if got := wins.Load(); got < units || got > 2*units || len(d.look().Holders) != units {
-		t.Errorf("%d wins, %d holders, want %d buyers, each told once or twice", got, len(d.look().Holders), units)
+func (m *model) free(n gate.Token, t ticket, lost bool) {
+	t.stage, t.due = stock.Cancelled, never
+	m.put(n, t)
+	if lost && m.terms.Steps {
+		m.lapsed[t.account] = true
 	}
 }
