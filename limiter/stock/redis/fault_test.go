@@ -126,6 +126,12 @@ func TestShorterHistory(t *testing.T) {
 		t.Errorf("Decide of a server that went back = %+v, %v, want %v", d, err, stock.ErrCut)
 	}
 	s.decide(5, gate.Admitted) // it was told, and what it does about it is its own affair
+
+	must(t, raw(t, server.Addr).HSet(t.Context(), s.key("head"), "seq", 1).Err())
+	if _, err := s.store.Reassert(t.Context(), stock.Assertion{Ledger: s.ledger, Gateway: "a", Freeze: 1}); err != nil {
+		t.Fatal(err)
+	}
+	s.decide(6, gate.Admitted) // who reasserts knows
 }
 
 // TestLostHead: a head that is gone is no ledger with nothing in it, and what it leaves

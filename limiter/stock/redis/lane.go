@@ -35,6 +35,7 @@ type lane struct {
 
 	// Of whoever made the lane busy.
 	batch batch
+	anew  atomic.Bool // what was seen does not count any more
 	seen  stock.Stamp // by the last round trip; all are one after the other, so none may show less
 	args  []any
 	lone  []any // of a decision that comes alone
@@ -212,6 +213,9 @@ func (l *lane) send() {
 		}
 	}
 	began := time.Now()
+	if l.anew.Swap(false) {
+		l.seen = stock.Stamp{}
+	}
 	l.batch.sort(l.ready)
 	reply, err := l.sendLone(until)
 	if reply == nil && err == nil {

@@ -90,6 +90,9 @@ func (s *Store) Reassert(ctx context.Context, a stock.Assertion) (thawed bool, e
 		args = append(args, text(a.Entries[i].Token), record(&a.Entries[i]))
 	}
 	said, err := s.word(ctx, reassertScript, a.Ledger, args...)
+	for _, l := range []*lane{s.way(a.Ledger).all, s.way(a.Ledger).starts} {
+		l.anew.Store(true) // its caller knows that history was cut, and goes by what is left
+	}
 	return said == "thawed", about("reassert in", a.Ledger, err)
 }
 
