@@ -1,5 +1,6 @@
 # A static binary in an empty image, run as nobody. Mount the configuration at
-# /etc/penstock and, for the embedded store, a volume at /var/lib/penstock.
+# /etc/penstock and, for the embedded store and state files (name them there by their
+# whole path), a volume at /var/lib/penstock.
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./

@@ -5,6 +5,7 @@ package proxy
 // overrides. Everything that does not change from request to request is rendered once.
 
 import (
+	"bytes"
 	"encoding/json"
 	"html"
 	"math/rand/v2"
@@ -194,6 +195,18 @@ func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Durati
 		pages.SlotRepost, repost,
 	).Replace(a.page))
 }
+
+// wantsHTML reports whether the client would rather be shown a page than JSON: the order
+// of the two is its preference, weights are not looked at.
+func (h *head) wantsHTML() bool {
+	i, j := bytes.Index(h.accept, textHTML), bytes.Index(h.accept, jsonName)
+	return i >= 0 && (j < 0 || i < j)
+}
+
+var (
+	textHTML = []byte("text/html")
+	jsonName = []byte("json")
+)
 
 // seconds rounds up, because a client that comes back early is refused again.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -41,7 +41,7 @@ func soldOutProxy(t testing.TB) (*Proxy, *rules.Set) {
 	running := make(chan struct{})
 	go func() { st.Run(t.Context()); close(running) }()
 	t.Cleanup(func() { <-running; store.Close() }) // the test's context ends first
-	sh := shedder.New(set.Origin)
+	sh := shedder.New(set.Origin, shedder.Outside{})
 	p := New(Options{
 		Gates: Gates{
 			Schedule: schedules.New(), RateIP: rate.ByIP(1 << 12), RateAccount: rate.ByAccount(1 << 12),
@@ -118,4 +118,31 @@ func BenchmarkRefusalFromHeadToAnswer(b *testing.B) {
 	for b.Loop() {
 		whole()
 	}
+}
+
+// BenchmarkPass is what a pass costs the request that shows it, and looking for one costs
+// a request that has other cookies.
+func BenchmarkPass(b *testing.B) {
+	p := newPasses(make(secret, 32))
+	u := &ruled{withPasses: map[string]*kind{"phone": {counts: &counts{sale: "phone"}}}}
+	now := time.Now()
+	text := []byte(p.write("phone", pass2(now.Add(time.Hour))))
+	cookies := []byte("_ga=GA1.2.1234567890.1234567890; PHPSESSID=0123456789abcdef0123456789abcdef; consent=yes; cart=7f3a9c")
+	b.Run("shown", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			k, sale := p.read(u, text, now)
+			if sale == nil || !p.enter(k.bearer) {
+				b.Fatal("the pass is void")
+			}
+			p.leave(k.bearer)
+		}
+	})
+	b.Run("looked for", func(b *testing.B) {
+		b.ReportAllocs()
+		var h head
+		for b.Loop() {
+			h.notePasses(cookies)
+		}
+	})
 }

@@ -69,7 +69,7 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload,
 			p.bad(r, "the body does not end where it should")
 		}
 	case upstream.Unsent(err):
-		r.end = gate.End{Kind: gate.Unsent}
+		r.end = gate.End{Kind: gate.Unsent, Unreachable: true}
 		p.refuse(r, gate.Verdict{Reason: gate.OriginUnreachable, Retry: time.Second}, "")
 	case e != nil && e.Timeout && ex != nil:
 		p.refuse(r, gate.Verdict{Reason: gate.OriginTimeout}, "")
@@ -85,7 +85,8 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload,
 }
 
 // awaitLate hands the origin's slot and the unit to a wait that outlives the client:
-// the origin is still at work, and its late answer still counts.
+// the origin is still at work, and its late answer still counts. It does not count among
+// its bearer's few at a time: who was answered may ask again.
 func (p *Proxy) awaitLate(r *request, ex *upstream.Exchange, started time.Time) {
 	const outlives = 1<<slot | 1<<stock | 1<<start
 	l := &request{
@@ -99,6 +100,9 @@ func (p *Proxy) awaitLate(r *request, ex *upstream.Exchange, started time.Time) 
 			if body, whole := readAnswer(ex); l.facts.Sale == nil || whole {
 				l.end = judge(l.facts.Sale, ex, body, started)
 			}
+		}
+		if l.end.Outcome == rules.OutcomeFree && l.holdsUnit() {
+			p.forgetPass(l, l.reservation()) // the timeout's answer has given one
 		}
 		p.settle(l)
 	})

@@ -103,6 +103,8 @@ type probe struct {
 	facts    gate.Facts
 	says     func(context.Context, *gate.Facts) gate.Verdict
 	released chan gate.End
+
+	onRelease func()
 }
 
 func (g *probe) Admit(ctx context.Context, f *gate.Facts) gate.Verdict {
@@ -127,6 +129,9 @@ func (g *probe) Release(f *gate.Facts, end gate.End) {
 	g.releases++
 	g.ends = append(g.ends, end)
 	g.mu.Unlock()
+	if g.onRelease != nil {
+		g.onRelease()
+	}
 	if g.released != nil {
 		g.released <- end
 	}

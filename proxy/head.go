@@ -49,6 +49,8 @@ type head struct {
 	length                         int // of the body: -1 chunked, 0 none
 	http10                         bool
 	override                       bool
+	passes                         [2][]byte // the passes shown, of whatever worth; more are not looked at
+	passesShown                    int
 	hostBuf                        []byte
 }
 
@@ -65,6 +67,7 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	header := &c.Request.Header
 	h.method, h.target = header.Method(), header.RequestURI()
 	h.accept, h.contentType, h.host, h.override, h.fields = nil, nil, nil, false, h.fields[:0]
+	h.passesShown = 0
 	if h.length = header.ContentLength(); h.length < -1 {
 		h.length = 0
 	}
@@ -128,6 +131,12 @@ func (h *head) scanFields(raw []byte) fault {
 			h.contentType = f.value
 		case hContentLength:
 			lengths++
+		case hCookie:
+			h.notePasses(f.value)
+		case hPenstock:
+			if f.is(passHeader) {
+				h.notePass(f.value)
+			}
 		case hTransferEncoding:
 			codings++
 			if !bytes.EqualFold(f.value, chunked) {
@@ -259,18 +268,6 @@ func (f *field) is(name string) bool { return strings.EqualFold(view(f.name), na
 
 // alias reports whether the name is one of ours spelled with "_".
 func (f *field) alias() bool { return bytes.IndexByte(f.name, '_') >= 0 }
-
-// wantsHTML reports whether the client would rather be shown a page than JSON: the order
-// of the two is its preference, weights are not looked at.
-func (h *head) wantsHTML() bool {
-	i, j := bytes.Index(h.accept, textHTML), bytes.Index(h.accept, jsonName)
-	return i >= 0 && (j < 0 || i < j)
-}
-
-var (
-	textHTML = []byte("text/html")
-	jsonName = []byte("json")
-)
 
 // classify names the headers the proxy has an opinion on. "_" counts as "-", because
 // CGI and PHP cannot tell the two apart.

@@ -24,6 +24,9 @@ type metrics struct {
 	origin    *prometheus.HistogramVec
 	panics    prometheus.Counter
 	acceptErr prometheus.Counter
+
+	passes     *prometheus.CounterVec
+	voidPasses prometheus.Counter
 }
 
 // buckets span from a refusal to a very slow shop, in seconds.
@@ -40,7 +43,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reg.MustRegister(h)
 		return h
 	}
+	passes := counter("passes_total", "Passes of who holds a unit: issued, issued again, used, too many of a bearer at a time; void ones, which have no sale.", "sale", "event")
 	return &metrics{
+		passes: passes, voidPasses: passes.WithLabelValues("", "void"),
 		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),
 		watched:   counter("observed_refusals_total", "Refusals that only watched (enforce: false), by gate and reason.", "sale", "gate", "reason"),
 		decisions: counter("stock_decisions_total", "Requests for a unit by what the stock gate said.", "sale", "reason"),
@@ -59,8 +64,9 @@ type counts struct {
 	m         *metrics
 	sale      string
 	reasons   [64]prometheus.Counter
-	decisions [64]prometheus.Counter // of a sale
-	outcomes  [3]prometheus.Counter  // of a sale
+	decisions [64]prometheus.Counter         // of a sale
+	outcomes  [3]prometheus.Counter          // of a sale
+	passes    [passEvents]prometheus.Counter // of a sale
 	duration  prometheus.Observer
 	origin    prometheus.Observer
 }
@@ -80,6 +86,9 @@ func (m *metrics) counts(sale, route string) *counts {
 		}
 		for _, o := range []rules.Outcome{rules.OutcomeUnknown, rules.OutcomeSold, rules.OutcomeFree} {
 			c.outcomes[o] = m.outcomes.WithLabelValues(sale, o.String())
+		}
+		for i, event := range passEventNames {
+			c.passes[i] = m.passes.WithLabelValues(sale, event)
 		}
 	}
 	return c

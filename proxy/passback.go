@@ -2,12 +2,15 @@ package proxy
 
 // The origin's answer on its way to the client. A sale's answer is read whole before
 // the client gets any of it, so that the unit is settled by an answer that really
-// ended; all others stream.
+// ended; all others stream. One that streams for long gives the origin's slot back before
+// it ends: its length is the client's doing then, or it was never meant to end. What that
+// gives up: an origin that computes for long between two pieces is counted as free.
 
 import (
 	"bytes"
 	"io"
 	"strconv"
+	"sync"
 	"time"
 
 	"penstock/proxy/gate"
@@ -78,7 +81,12 @@ func (p *Proxy) streamRest(r *request, ex *upstream.Exchange, read []byte) {
 	if ex.Length >= 0 {
 		size = int(ex.Length)
 	}
-	s := &stream{p: p, r: r, ex: ex, read: read}
+	s := &stream{p: p, r: r, ex: ex, read: read, started: time.Now().Add(-r.end.Took)}
+	if eventStream(ex) {
+		p.release(r, 1<<slot) // it sends little, and nobody knows for how long
+	} else if r.held&(1<<slot) != 0 {
+		s.holds = time.AfterFunc(longAnswer, s.leave)
+	}
 	if size < 0 && r.head.http10 {
 		s.toClose()
 		return
@@ -92,10 +100,53 @@ func (p *Proxy) streamRest(r *request, ex *upstream.Exchange, read []byte) {
 // returned and closes it in every case; that is when the request is settled.
 type stream struct {
 	p      *Proxy
-	r      *request
 	ex     *upstream.Exchange
 	read   []byte
 	failed bool
+
+	started time.Time
+	holds   *time.Timer // gives the slot back; nil: it is not held any more
+
+	mu sync.Mutex // until the stream has taken it back, what r holds is also the timer's
+	r  *request   // nil: it is settled, or will be at once
+}
+
+// longAnswer is how long an answer may stream and hold the origin's slot.
+const longAnswer = 3 * time.Second
+
+// leave gives the slot back while the answer goes on. Settling waits for it, so that the
+// request is not used again before its gate has heard of it.
+func (s *stream) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.r != nil {
+		s.r.end.Held = time.Since(s.started)
+		s.p.release(s.r, 1<<slot)
+	}
+}
+
+// take answers the request, whose slot nobody gives back from now on but its settling;
+// nil if it was taken before.
+func (s *stream) take() *request {
+	if s.holds != nil {
+		s.holds.Stop()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.r
+	s.r = nil
+	return r
+}
+
+// eventStream reports whether an answer is one that is not meant to end.
+func eventStream(ex *upstream.Exchange) bool {
+	for _, f := range ex.Header {
+		if equalFold(f.Name, "Content-Type") {
+			kind, _, _ := bytes.Cut(f.Value, []byte(";"))
+			return bytes.EqualFold(trimOWS(kind), []byte("text/event-stream"))
+		}
+	}
+	return false
 }
 
 func (s *stream) Read(b []byte) (int, error) {
@@ -111,18 +162,16 @@ func (s *stream) Read(b []byte) (int, error) {
 
 // Close settles the request.
 func (s *stream) Close() error {
-	if s.r == nil {
-		return nil
+	if r := s.take(); r != nil {
+		s.end(r)
+		s.p.settle(r)
 	}
-	r := s.r
-	s.r = nil
-	s.end(r)
-	s.p.settle(r)
 	return nil
 }
 
 func (s *stream) end(r *request) {
 	s.ex.Close()
+	r.end.Held = time.Since(s.started)
 	if s.failed && r.facts.Sale == nil {
 		r.end = gate.End{} // an answer that broke off teaches nothing
 	}
@@ -132,17 +181,17 @@ func (s *stream) end(r *request) {
 // send chunks, which such a client cannot read: the body ends where the connection does,
 // and one that broke off ends in a reset.
 func (s *stream) toClose() {
-	defer s.end(s.r)
-	h := &s.r.c.Response.Header
+	defer func() { s.end(s.take()) }()
+	h, conn := &s.r.c.Response.Header, s.r.conn
 	h.SetContentLength(-2) // neither a length nor chunks
-	_, err := s.r.conn.Write(h.Header())
+	_, err := conn.Write(h.Header())
 	if err == nil {
-		_, err = io.Copy(s.r.conn, s)
+		_, err = io.Copy(conn, s)
 	}
 	if err != nil {
-		s.r.conn.abort()
+		conn.abort()
 	}
-	s.r.conn.mute()
+	conn.mute()
 }
 
 // copyHead passes on status and headers of the origin's answer, in its order and
@@ -165,16 +214,23 @@ func (p *Proxy) copyHead(r *request, ex *upstream.Exchange) {
 			if n, err := strconv.Atoi(string(f.Value)); err == nil && r.bodiless != bodied {
 				r.bodiless = n
 			}
-		case equalFold(f.Name, "Set-Cookie") && bytes.HasPrefix(f.Value, []byte(ownCookies)):
+		case equalFold(f.Name, "Set-Cookie") && ours(f.Value):
 		default:
 			h.AddBytesKV(f.Name, f.Value)
 		}
 	}
 	h.SetCanonical(hdrReason, reasonBytes[gate.Admitted])
 	p.greet(r)
+	p.handPass(r)
 	if p.draining.Load() {
 		r.c.SetConnectionClose()
 	}
+}
+
+// ours reports whether a cookie that the origin sets is one of ours: also one without a
+// name, which browsers send back as its value alone.
+func ours(setCookie []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(setCookie, " \t="), []byte(ownCookies))
 }
 
 // hopByHop reports whether a header of an answer ends here: RFC 9110, 7.6.1.

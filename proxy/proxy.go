@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
@@ -84,6 +85,7 @@ type Proxy struct {
 	log     *slog.Logger
 	tokens  tokens
 	repeats repeats
+	passes  *passes
 
 	gateTimes [gates]prometheus.Observer
 	waitTimes [rules.Priorities]prometheus.Observer
@@ -116,12 +118,15 @@ type request struct {
 	newVisitor string
 	kind       *kind
 	answered   gate.Reason
-	bodiless   int     // bodied, unsaid, or the length the answer says its body would have
-	whole      bool    // the body has been read whole
-	lapsed     bool    // an observed sale's request whose facts cannot be used
-	waits      *waiter // while it holds a unit and nothing was sent: who asks again may take its place
-	streaming  bool    // the answer is still being written when Handle returns
-	late       bool    // it was answered and counted, only its end was not known
+	bodiless   int       // bodied, unsaid, or the length the answer says its body would have
+	whole      bool      // the body has been read whole
+	lapsed     bool      // an observed sale's request whose facts cannot be used
+	waits      *waiter   // while it holds a unit and nothing was sent: who asks again may take its place
+	pass       pass      // that was shown, if it is good
+	raised     bool      // it counts among its bearer's requests under way
+	decided    time.Time // when the stock gate answered
+	streaming  bool      // the answer is still being written when Handle returns
+	late       bool      // it was answered and counted, only its end was not known
 }
 
 // Handle is the life of a request.
@@ -233,6 +238,7 @@ func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 		r.c.SetConnectionClose()
 	}
 	p.greet(r)
+	p.handPass(r)
 }
 
 // finish settles a request, whatever way Handle was left. An answer that is still
@@ -253,8 +259,11 @@ func (p *Proxy) finish(r *request) {
 // settle is the one place where everything taken is given back, last taken first.
 func (p *Proxy) settle(r *request) {
 	won := r.holdsUnit()
-	p.release(r)
+	p.release(r, everything)
 	p.waited(r)
+	if r.raised {
+		p.passes.leave(r.pass.bearer)
+	}
 	r.kind.done(r)
 	if won {
 		p.logWinner(r)
@@ -262,17 +271,19 @@ func (p *Proxy) settle(r *request) {
 	p.put(r)
 }
 
-// release settles with every gate that is owed it. A panic in one must not keep the
-// others from hearing of the end, and outside of Handle nobody else would catch it.
-func (p *Proxy) release(r *request) {
+const everything = 1<<gates - 1
+
+// release settles with every gate of these that is owed it. A panic in one must not keep
+// the others from hearing of the end, and outside of Handle nobody else would catch it.
+func (p *Proxy) release(r *request, which uint32) {
 	defer func() {
 		if e := recover(); e != nil {
 			p.panicked(e)
-			p.release(r)
+			p.release(r, which)
 		}
 	}()
-	for r.held != 0 {
-		i := bits.Len32(r.held) - 1
+	for r.held&which != 0 {
+		i := bits.Len32(r.held&which) - 1
 		r.held &^= 1 << i
 		p.gates[i].Release(&r.facts, r.end)
 	}

@@ -58,6 +58,7 @@ func (p *Proxy) put(r *request) {
 	r.params = params{fields: r.params.fields[:0]}
 	r.trusted, r.newVisitor, r.answered, r.streaming = false, "", gate.Unset, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
+	r.pass, r.raised = pass{}, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
 	}
@@ -95,12 +96,17 @@ func (p *Proxy) readHead(r *request) bool {
 		return false
 	}
 	if hit.Sale == nil {
-		return p.headOfRoute(r, hit.Route)
+		if !p.headOfRoute(r, hit.Route) {
+			return false
+		}
+		p.showPass(r)
+		return true
 	}
 	r.facts.Sale, r.facts.Order, r.facts.Priority = hit.Sale, hit.Order, rules.Order
 	r.kind = r.bySale[hit.Sale]
 	v, f := p.account(r, hit.Sale)
 	if v.OK() {
+		p.showPass(r)
 		return true
 	}
 	return p.lapse(r, v, f)

@@ -1,7 +1,7 @@
 package proxy
 
-// Signed visitor cookies, and hashes of accounts for the log. Every MAC covers its
-// purpose, so that a value made for one can never stand for another.
+// Signed visitor cookies and passes, and hashes of accounts for the log. Every MAC covers
+// its purpose, so that a value made for one can never stand for another.
 
 import (
 	"crypto/hmac"
@@ -9,7 +9,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"hash"
 )
 
 const visitorCookie = "penstock_visitor"
@@ -49,4 +51,40 @@ func (s secret) newVisitor() (id, cookie string) {
 // hash names an account in the log without telling who it is.
 func (s secret) hash(account string) string {
 	return hex.EncodeToString(s.mac("log", account)[:8])
+}
+
+// signer makes the MACs of passes, in its own memory: a pass is checked with every
+// request of its bearer. Every part is preceded by its length, so that no two lists of
+// parts read the same.
+type signer struct {
+	h       hash.Hash
+	in, out []byte
+	scratch [64]byte
+}
+
+func newSigner(s secret) *signer { return &signer{h: hmac.New(sha256.New, s)} }
+
+func (s *signer) begin(purpose string) {
+	s.in = s.in[:0]
+	s.add(purpose)
+}
+
+func (s *signer) add(part string) {
+	s.in = append(binary.BigEndian.AppendUint16(s.in, uint16(len(part))), part...)
+}
+
+// sum is 16 bytes that last until the next one.
+func (s *signer) sum() []byte {
+	s.h.Reset()
+	s.h.Write(s.in)
+	s.out = s.h.Sum(s.out[:0])
+	return s.out[:16]
+}
+
+// pass signs what stands in a pass, for its sale.
+func (s *signer) pass(sale string, body []byte) []byte {
+	s.begin("pass")
+	s.add(sale)
+	s.in = append(s.in, body...)
+	return s.sum()
 }

@@ -35,6 +35,7 @@ type ruled struct {
 	rest           *kind // requests that are no sale's and no route's
 	bySale         map[*rules.Sale]*kind
 	byRoute        map[*rules.Route]*kind
+	withPasses     map[string]*kind // sales by name, those whose winners get a pass
 	accountHeaders []string
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
@@ -50,7 +51,7 @@ type kind struct {
 func New(o Options) *Proxy {
 	p := &Proxy{
 		gates: o.Gates.list(), secret: o.Secret, jwts: newJWTs(), log: o.Log,
-		metrics: newMetrics(o.Registry), tokens: newTokens(), ctx: context.Background(),
+		metrics: newMetrics(o.Registry), tokens: newTokens(), passes: newPasses(o.Secret), ctx: context.Background(),
 	}
 	for i, name := range gateNames {
 		p.gateTimes[i] = p.metrics.gate.WithLabelValues(name)
@@ -76,9 +77,14 @@ func (p *Proxy) Use(set *rules.Set) {
 		rest:    &kind{p.metrics.counts("", ""), render(set.Answers)},
 		bySale:  map[*rules.Sale]*kind{},
 		byRoute: map[*rules.Route]*kind{},
+
+		withPasses: map[string]*kind{},
 	}
 	for _, s := range set.Sales {
 		u.bySale[s] = &kind{p.metrics.counts(s.Name, ""), render(set.Answers, s.Answers)}
+		if s.Stock != nil && s.Enforce {
+			u.withPasses[s.Name] = u.bySale[s]
+		}
 		if s.Match.NeedsBody() || s.Order != nil && s.Order.Match.NeedsBody() {
 			u.bodyLimit = max(u.bodyLimit, s.Limits.Body)
 			u.bodyTimeout = max(u.bodyTimeout, s.Limits.BodyTimeout)
@@ -209,6 +215,9 @@ func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
 	v := g.Admit(ctx, &r.facts)
 	took := time.Since(started).Seconds()
 	p.gateTimes[i].Observe(took)
+	if i == stock {
+		r.decided = time.Now()
+	}
 	switch s := r.facts.Sale; {
 	case i == slot:
 		p.waitTimes[r.waitsAs()].Observe(took)

@@ -63,9 +63,11 @@ type Origin struct {
 	Address string // host:port, or a socket's path
 	Host    string // "": the client's Host is preserved
 
-	Concurrency    int           // requests in flight; 0: found automatically
-	MaxConcurrency int           // never above
-	LatencyTarget  time.Duration // anchor for the automatic limit; 0: none
+	Concurrency        int           // requests in flight; 0: found automatically
+	MaxConcurrency     int           // never above
+	ObserveConcurrency bool          // nothing below MaxConcurrency is enforced; what Concurrency 0 would do is worked out
+	LatencyTarget      time.Duration // anchor for the automatic limit; 0: none
+	StateFile          string        // where this gateway keeps the limit it found; "": nowhere
 
 	QueueDepth     int           // places for requests that hold nothing
 	QueueMaxWait   time.Duration // and how long they wait for a slot

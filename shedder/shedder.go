@@ -3,9 +3,10 @@
 //
 // Two gates of one thing. Places answers at once whether waiting makes sense at all,
 // with one comparison, so that most of a crowd is refused before it costs anything.
-// Slots waits for the origin: strict priority between classes, arrival order within
-// one. Who holds a unit of stock waits as a winner, with room of its own, and is
-// served before everybody else.
+// Slots waits for the origin: who holds a unit first, and so on down the classes, but
+// never so strictly that those who were given a place wait in vain. Run reads the
+// counters of both, forty times a second, and moves the limit (limit.go), the room there
+// is to wait, and the cut-off (places.go).
 //
 // It gives up fairness between those refused: there is no order among them. It does
 // not know what a request is for, or what the origin answered beyond its status.
@@ -13,7 +14,7 @@ package shedder
 
 import (
 	"context"
-	"math"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,46 +23,61 @@ import (
 	"penstock/rules"
 )
 
-const (
-	// staticLimit is the number of static requests at the origin: they are cheap, and
-	// must not take what customers wait for.
-	staticLimit = 16
-	// leastRoom is the least number of places for winners.
-	leastRoom = 64
-	// guessedService stands for the origin's service time until it has been measured.
-	guessedService = 100 * time.Millisecond
-
-	leastRetry, mostRetry = time.Second, time.Minute
-)
-
-// part of the common queue that a class may fill; what stands above it is kept for
-// higher classes.
-var part = [rules.Priorities]float64{rules.Checkout: 1, rules.Order: 1, rules.Browse: .75, rules.Prefetch: .25}
+// Outside is what a Shedder needs from elsewhere. The zero value is nothing.
+type Outside struct {
+	Wall       func() time.Time // nil: time.Now. Gateways in front of one origin share its slots
+	Moved      func(Move)       // is told of every move of the limit; nil: nobody is
+	Remembered Remembered       // from before a restart
+}
 
 // Shedder counts places and slots of one origin.
 type Shedder struct {
-	winners atomic.Int64                   // places taken by those who hold, or try for, a unit
-	others  atomic.Int64                   // places taken by all others, static left out
-	static  atomic.Int64                   // static requests at the origin
-	room    [rules.Priorities]atomic.Int64 // how many places may be taken, by class
-	placed  [rules.Priorities]atomic.Int64 // how many are, by class, for Stats
-	refused atomic.Bool                    // somebody was, since the limit last learned
+	// What every request touches, without the lock.
+	inFlight atomic.Int64
+	limited  atomic.Int64 // how many there may be
+	waiters  atomic.Int64 // requests that wait, of any class
+	assets   atomic.Int64 // static requests that wait
+	canary   atomic.Bool  // the next one may go to an origin that has stalled
+	failed   atomic.Uint64
+	done     [rules.Priorities]atomic.Uint64 // useful answers
+	took     [rules.Priorities]atomic.Int64  // and their nanoseconds
+	lines    [lines]atomic.Int64             // places taken
+	placed   [rules.Priorities]atomic.Int64  // the same by class, for Stats
+	room     [rules.Priorities]atomic.Int64  // how many places of its line a class may see taken
+	refused  [rules.Priorities]atomic.Uint64
+	retry    [lines]atomic.Int64 // when to come back, in nanoseconds
+	cut      atomic.Uint32       // who is beyond it is refused while the origin is busy
+	salt     atomic.Uint64
+	seed     maphash.Seed
 
-	limited atomic.Int64  // the limit, and
-	pace    atomic.Uint64 // the bits of useful answers/s: for estimates without the lock
+	static chan struct{} // the slots of static requests
 
-	mu       sync.Mutex
-	conf     rules.Origin
-	inFlight int
-	waiting  [rules.Priorities]fifo
-	limit    limit
+	out Outside
+
+	mu      sync.Mutex
+	conf    rules.Origin
+	queues  [rules.Priorities]queue
+	credit  [rules.Priorities]float64
+	waited  uint64 // requests that did not get the origin at once
+	limit   *limit
+	crowd   crowd
+	area    float64
+	lookAt  time.Time
+	before  int64 // in flight, then
+	moves   []Move
+	stalled bool
 }
 
-// New makes a Shedder for one origin.
-func New(o rules.Origin) *Shedder {
-	s := &Shedder{conf: o}
-	s.limit = newLimit(o, time.Now())
-	s.makeRoom()
+// New makes a Shedder for one origin. Somebody has to Run it.
+func New(o rules.Origin, out Outside) *Shedder {
+	if out.Wall == nil {
+		out.Wall = time.Now
+	}
+	now := out.Wall()
+	s := &Shedder{conf: o, out: out, seed: maphash.MakeSeed(), static: make(chan struct{}, staticLimit), lookAt: now}
+	s.limit = newLimit(o, out.Remembered, now, func(m Move) { s.moves = append(s.moves, m) })
+	s.limited.Store(int64(s.limit.now()))
+	s.makeRoom(now)
 	return s
 }
 
@@ -71,26 +87,119 @@ func (s *Shedder) Configure(o rules.Origin) {
 	defer s.mu.Unlock()
 	s.conf = o
 	s.limit.configure(o)
-	s.makeRoom()
+	s.open()
+	s.makeRoom(s.lookAt)
 	s.grant()
+}
+
+// Run looks at the counters until ctx ends.
+func (s *Shedder) Run(ctx context.Context) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			s.look(s.out.Wall())
+		}
+	}
+}
+
+// look is one tick.
+func (s *Shedder) look(now time.Time) {
+	s.mu.Lock()
+	r := s.read(now)
+	s.limit.tick(now, r)
+	s.open()
+	stalled := s.limit.phase == Stalled
+	if !stalled || s.limit.guard.canary {
+		s.canary.Store(stalled) // and on offer until somebody comes
+	}
+	if stalled && !s.stalled {
+		s.drop(rules.Browse, rules.Prefetch)
+	}
+	s.stalled = stalled
+	s.makeRoom(now)
+	s.grant()
+	moves := s.moves
+	s.moves = nil
+	s.mu.Unlock()
+	if s.out.Moved != nil {
+		for _, m := range moves {
+			s.out.Moved(m)
+		}
+	}
+}
+
+// open says how many there may be: nobody but canaries while the origin has stalled.
+func (s *Shedder) open() {
+	n := s.limit.now()
+	if s.limit.phase == Stalled {
+		n = 0
+	}
+	s.limited.Store(int64(n))
+}
+
+// read takes the counters. How long requests are at the origin is sampled: between two
+// ticks of a busy origin their number is the limit.
+func (s *Shedder) read(now time.Time) reading {
+	in := s.inFlight.Load()
+	s.area += float64(in+s.before) / 2 * now.Sub(s.lookAt).Seconds()
+	s.before, s.lookAt = in, now
+	r := reading{area: s.area, failed: s.failed.Load(), inFlight: int(in)}
+	refused := uint64(0)
+	for c := range s.done {
+		r.done[c] = s.done[c].Load()
+		r.took[c] = time.Duration(s.took[c].Load()).Seconds()
+		r.useful += r.done[c]
+		refused += s.refused[c].Load()
+	}
+	r.waited = s.waited + refused
+	r.offered = r.useful + r.failed + uint64(in) + uint64(s.waiters.Load()) + refused
+	return r
 }
 
 // Stats is the state of the queue at one moment.
 type Stats struct {
 	Limit, InFlight int                   // requests
+	Level           float64               // what the limit swings around; in observation, what it would be
+	Phase           Phase                 //
 	Depth           [rules.Priorities]int // places taken, those at the origin included
+	Waiting         [rules.Priorities]int // requests that wait for a slot
 	Throughput      float64               // useful answers/s the origin gave when it was last busy; 0: never yet
+	Resident        time.Duration         // how long a request was at the origin then
+	Inflation       float64               // and that as a multiple of what it is at rest; 0: not known
+	Elasticity      float64               // of throughput to requests in flight
+	Kept            float64               // part of the browsing crowd that is not cut off
 }
 
 // Stats looks at the queue.
 func (s *Shedder) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Limit: s.limit.now(), InFlight: s.inFlight, Throughput: s.limit.capacity}
+	l := s.limit
+	st := Stats{
+		Limit: l.now(), Level: l.level, Phase: l.state(), InFlight: int(s.inFlight.Load()), Throughput: l.capacity,
+		Resident: seconds(l.resident), Inflation: l.inflation(&l.last), Elasticity: l.settle.e,
+		Kept: float64(s.cut.Load()) / float64(everybody),
+	}
 	for c := range st.Depth {
 		st.Depth[c] = int(s.placed[c].Load())
+		st.Waiting[c] = len(s.queues[c])
 	}
 	return st
+}
+
+// Remember is what is worth keeping over a restart. It is the zero value until something
+// has been learned.
+func (s *Shedder) Remember() Remembered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.limit.phase != Settled || s.limit.capacity == 0 || s.limit.fixed > 0 || s.limit.observe {
+		return Remembered{}
+	}
+	return Remembered{Limit: int(s.limit.level), Rest: s.limit.rest.known()}
 }
 
 // class is how a request waits. A request for a unit counts as a winner from the
@@ -100,8 +209,11 @@ func (s *Shedder) Stats() Stats {
 // for itself: only a unit makes a winner.
 func class(f *gate.Facts) rules.Priority {
 	if f.Sale != nil && f.Sale.Stock != nil && f.Sale.Enforce {
-		if f.Order && !f.Sale.Order.ForwardWithout {
-			return rules.Winner
+		if f.Order {
+			if !f.Sale.Order.ForwardWithout {
+				return rules.Winner
+			}
+			return max(f.Priority, rules.Checkout) // only its turn knows whether it has a reservation
 		}
 		if _, sold := f.Sale.Stock.Items[f.Item]; sold || !f.Sale.Stock.ForwardOther {
 			return rules.Winner
@@ -117,231 +229,4 @@ func turn(f *gate.Facts) rules.Priority {
 		return rules.Winner
 	}
 	return class(f)
-}
-
-// Places is the gate that asks whether there is a place to wait, with a wait worth
-// waiting. A place is kept while the request is at the origin.
-func (s *Shedder) Places() gate.Gate { return places{s} }
-
-// Slots is the gate that waits for the origin.
-func (s *Shedder) Slots() gate.Gate { return slots{s} }
-
-type places struct{ *Shedder }
-
-func (p places) Admit(_ context.Context, f *gate.Facts) gate.Verdict {
-	c := class(f)
-	if c == rules.Static {
-		return gate.Admit // it has no queue, only slots
-	}
-	taken := p.taken(c)
-	if taken.Load() >= p.room[c].Load() {
-		return p.refuse(c)
-	}
-	if taken.Add(1) > p.room[c].Load() {
-		taken.Add(-1)
-		return p.refuse(c)
-	}
-	p.placed[c].Add(1)
-	return gate.Admit
-}
-
-func (p places) Release(f *gate.Facts, _ gate.End) {
-	if c := class(f); c != rules.Static {
-		p.taken(c).Add(-1)
-		p.placed[c].Add(-1)
-	}
-}
-
-func (s *Shedder) taken(c rules.Priority) *atomic.Int64 {
-	if c == rules.Winner {
-		return &s.winners
-	}
-	return &s.others
-}
-
-// refuse without a lock: the wait is estimated from the places that are taken.
-func (p places) refuse(c rules.Priority) gate.Verdict {
-	if !p.refused.Load() {
-		p.refused.Store(true)
-	}
-	return gate.Verdict{Reason: gate.Overloaded, Retry: p.retry(p.taken(c).Load() - p.limited.Load())}
-}
-
-type slots struct{ *Shedder }
-
-func (s slots) Admit(ctx context.Context, f *gate.Facts) gate.Verdict {
-	c := turn(f)
-	if c == rules.Static {
-		if s.static.Add(1) > staticLimit {
-			s.static.Add(-1)
-			return gate.Verdict{Reason: gate.Overloaded, Retry: leastRetry}
-		}
-		return gate.Admit
-	}
-	s.mu.Lock()
-	if s.inFlight < s.limit.now() && !s.behind(c) {
-		s.take()
-		s.mu.Unlock()
-		return gate.Admit
-	}
-	w := &waiter{granted: make(chan struct{})}
-	s.waiting[c].push(w)
-	s.limit.saturated = true
-	patience := s.conf.QueueMaxWait
-	if c == rules.Winner {
-		patience = s.conf.WinnersMaxWait
-	}
-	s.mu.Unlock()
-	return s.await(ctx, w, c, patience)
-}
-
-// await waits for a grant. A grant that comes together with the end of the patience
-// counts: the slot is ours already.
-func (s slots) await(ctx context.Context, w *waiter, c rules.Priority, patience time.Duration) gate.Verdict {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-w.granted:
-		return gate.Admit
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.waiting[c].remove(w) {
-		return gate.Admit
-	}
-	return gate.Verdict{Reason: gate.Overloaded, Retry: s.retry(s.winners.Load() + s.others.Load())}
-}
-
-// Release gives the slot back, lets the limit learn, and serves who is next. Only an
-// answer below 500 was useful; everything else took the origin's time for nothing.
-func (s slots) Release(f *gate.Facts, end gate.End) {
-	if turn(f) == rules.Static {
-		s.static.Add(-1)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	s.limit.busy(s.inFlight, now)
-	s.inFlight--
-	if s.refused.Load() {
-		s.limit.saturated = true
-		s.refused.Store(false)
-	}
-	if s.limit.done(end.Kind == gate.Answered && end.Status < 500, now) {
-		s.makeRoom()
-	}
-	s.grant()
-}
-
-// behind reports whether somebody of this class or a higher one waits already.
-func (s *Shedder) behind(c rules.Priority) bool {
-	for i := range s.waiting[:c+1] {
-		if s.waiting[i].first != nil {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Shedder) take() {
-	s.limit.busy(s.inFlight, time.Now())
-	s.inFlight++
-}
-
-// grant hands out the free slots, highest class first.
-func (s *Shedder) grant() {
-	for c := range s.waiting {
-		for s.inFlight < s.limit.now() {
-			w := s.waiting[c].pop()
-			if w == nil {
-				break
-			}
-			s.take()
-			close(w.granted)
-		}
-	}
-}
-
-// makeRoom derives how many places there are: as many as can be served within the
-// wait each class is promised (Little's law), and no more than the file allows.
-func (s *Shedder) makeRoom() {
-	at := float64(s.limit.now())
-	perSecond := s.limit.capacity
-	queue := float64(s.conf.QueueDepth)
-	if perSecond > 0 {
-		queue = min(queue, perSecond*s.conf.QueueMaxWait.Seconds())
-	} else {
-		perSecond = at / guessedService.Seconds()
-	}
-	winners := float64(s.conf.WinnersDepth)
-	if winners == 0 {
-		winners = max(leastRoom, perSecond*s.conf.WinnersMaxWait.Seconds())
-	}
-	s.limited.Store(int64(at))
-	s.pace.Store(math.Float64bits(perSecond))
-	for c, share := range part {
-		s.room[c].Store(int64(at + max(1, share*queue)))
-	}
-	s.room[rules.Winner].Store(int64(at + winners))
-}
-
-// retry estimates how long the origin takes for n requests.
-func (s *Shedder) retry(n int64) time.Duration {
-	seconds := float64(n) / math.Float64frombits(s.pace.Load())
-	return time.Duration(min(max(seconds, leastRetry.Seconds()), mostRetry.Seconds()) * float64(time.Second))
-}
-
-// waiter is one request in the queue.
-type waiter struct {
-	granted    chan struct{}
-	prev, next *waiter
-	queued     bool
-}
-
-// fifo is a queue whose members can leave from the middle.
-type fifo struct {
-	first, last *waiter
-	n           int
-}
-
-func (q *fifo) push(w *waiter) {
-	w.queued, w.prev = true, q.last
-	if q.last == nil {
-		q.first = w
-	} else {
-		q.last.next = w
-	}
-	q.last = w
-	q.n++
-}
-
-func (q *fifo) pop() *waiter {
-	w := q.first
-	if w != nil {
-		q.remove(w)
-	}
-	return w
-}
-
-// remove takes w out; false if it is not in the queue any more.
-func (q *fifo) remove(w *waiter) bool {
-	if !w.queued {
-		return false
-	}
-	if w.prev == nil {
-		q.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.queued, w.prev, w.next = false, nil, nil
-	q.n--
-	return true
 }

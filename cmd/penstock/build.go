@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,6 +34,7 @@ type gateway struct {
 	shedder  *shedder.Shedder
 	proxy    *proxy.Proxy
 	reloads  *prometheus.CounterVec
+	moves    *prometheus.CounterVec // of the origin's limit
 	ready    atomic.Bool
 
 	asker         resolve.Client
@@ -42,8 +44,9 @@ type gateway struct {
 
 // build makes a gateway for set and loads its stock.
 func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, error) {
-	g := &gateway{log: log, registry: prometheus.NewRegistry(), shedder: shedder.New(set.Origin)}
+	g := &gateway{log: log, registry: prometheus.NewRegistry(), moves: newMoves()}
 	g.set.Store(set)
+	g.shedder = shedder.New(set.Origin, shedder.Outside{Moved: g.moved, Remembered: recall(&set.Origin, time.Now(), log)})
 	g.resolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "penstock_resolved_total", Help: "Held units that the shop was asked about, by its answer.",
 	}, []string{"sale", "answer"})

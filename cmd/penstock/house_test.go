@@ -37,6 +37,8 @@ var mayImport = map[string][]string{
 		"github.com/golang-jwt/jwt/v5", "github.com/hashicorp/golang-lru/v2",
 	},
 	"shedder":             {"penstock/proxy/gate", "penstock/rules"},
+	"shedder/model":       {},
+	"shedder/matrix":      {},
 	"limiter/schedule":    {"penstock/proxy/gate", "penstock/rules"},
 	"limiter/rate":        {"penstock/proxy/gate", "penstock/rules"},
 	"limiter/inflight":    {"penstock/proxy/gate", "penstock/rules"},
@@ -53,9 +55,16 @@ var mayImport = map[string][]string{
 	"limiter/stock/stocktest": {
 		"penstock/limiter/stock", "penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid", "github.com/anishathalye/porcupine", "github.com/redis/go-redis/v9",
 	},
-	"limiter/stock/soak":         {},
-	"cmd/sampleshop":             {},
-	"cmd/penstock/testdata/bare": {"github.com/valyala/fasthttp"},
+	"limiter/stock/soak":           {},
+	"cmd/sampleshop":               {},
+	"cmd/penstock/testdata/bare":   {"github.com/valyala/fasthttp"},
+	"cmd/penstock/rehearse/crowd":  {"github.com/HdrHistogram/hdrhistogram-go"},
+	"cmd/penstock/rehearse/report": {},
+	"cmd/penstock/rehearse": {
+		"penstock/cmd/penstock/rehearse/crowd", "penstock/cmd/penstock/rehearse/report", "penstock/rules", "penstock/rules/config",
+		"penstock/proxy/gate", "penstock/shedder/model", "github.com/HdrHistogram/hdrhistogram-go",
+	},
+	"cmd/penstock/bench": {},
 	"cmd/penstock": {
 		"penstock/", "github.com/prometheus/client_golang/",
 	},

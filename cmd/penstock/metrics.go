@@ -12,6 +12,7 @@ import (
 
 	"penstock/limiter/stock"
 	"penstock/rules"
+	"penstock/shedder"
 )
 
 // register makes everything visible that the packages themselves do not count.
@@ -27,7 +28,7 @@ func (g *gateway) register() {
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	info.Set(1)
-	g.registry.MustRegister(g.reloads, g.resolved, info, watch{g},
+	g.registry.MustRegister(g.reloads, g.moves, g.resolved, info, watch{g},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
@@ -41,7 +42,15 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	originInFlight = desc("origin_in_flight", "Requests at the origin.")
 	originLimit    = desc("origin_limit", "Requests the origin is given at a time.")
+	originLevel    = desc("origin_limit_level", "What the limit swings around; in observation, what it would be.")
+	originPhase    = desc("origin_limit_phase", "1 for what the limit is doing: launching, settled, stalled, fixed or observing.", "phase")
+	originRate     = desc("origin_throughput", "Useful answers per second that the origin gave when it was last busy; 0: never yet.")
+	originResident = desc("origin_resident_seconds", "How long a request was at the origin then.")
+	originInflated = desc("origin_inflation", "And that as a multiple of what it is at rest; 0: not known.")
+	originElastic  = desc("origin_elasticity", "Per cent more useful answers for one per cent more requests at the origin; 0 also where it is not known.")
 	queueDepth     = desc("queue_depth", "Places taken, by priority, the ones at the origin included.", "priority")
+	queueWaiting   = desc("queue_waiting", "Requests that wait for the origin, by priority.", "priority")
+	crowdAdmitted  = desc("crowd_admitted_ratio", "Part of the browsing crowd that may try at all while the origin is busy; 1: nobody is cut off.")
 	stockUnits     = desc("stock_units", "Units by state; the states add up to what was loaded.", "sale", "item", "state")
 	stockOversold  = desc("stock_oversold_units", "Units sold that were not there.", "sale")
 	stockLatched   = desc("sold_out_latched", "1 while an item is answered as sold out from memory.", "sale", "item")
@@ -58,7 +67,8 @@ var (
 // Describe implements prometheus.Collector.
 func (w watch) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		originInFlight, originLimit, queueDepth, stockUnits, stockOversold, stockLatched, stockFrozen, stockOutbox, mismatch, storeUp,
+		originInFlight, originLimit, originLevel, originPhase, originRate, originResident, originInflated, originElastic,
+		queueDepth, queueWaiting, crowdAdmitted, stockUnits, stockOversold, stockLatched, stockFrozen, stockOutbox, mismatch, storeUp,
 		stockPaused, storeBroken, storeWarnings, termsMismatch,
 	} {
 		ch <- d
@@ -70,12 +80,7 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	q := w.g.shedder.Stats()
-	gauge(originInFlight, float64(q.InFlight))
-	gauge(originLimit, float64(q.Limit))
-	for p, n := range q.Depth {
-		gauge(queueDepth, float64(n), rules.Priority(p).String())
-	}
+	w.origin(gauge)
 	if w.g.stock == nil {
 		return
 	}
@@ -103,6 +108,26 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(termsMismatch, truth(w.g.termsDiffer(name, l)), name)
 	}
+}
+
+// origin is what the shedder knows of it.
+func (w watch) origin(gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	q := w.g.shedder.Stats()
+	gauge(originInFlight, float64(q.InFlight))
+	gauge(originLimit, float64(q.Limit))
+	gauge(originLevel, q.Level)
+	for p := shedder.Launching; p <= shedder.Observing; p++ {
+		gauge(originPhase, truth(p == q.Phase), p.String())
+	}
+	gauge(originRate, q.Throughput)
+	gauge(originResident, q.Resident.Seconds())
+	gauge(originInflated, q.Inflation)
+	gauge(originElastic, q.Elasticity)
+	for p := range rules.Priorities {
+		gauge(queueDepth, float64(q.Depth[p]), p.String())
+		gauge(queueWaiting, float64(q.Waiting[p]), p.String())
+	}
+	gauge(crowdAdmitted, q.Kept)
 }
 
 func states(c stock.Counts) map[string]int {

@@ -16,7 +16,9 @@ func TestMetricsAnOperatorReliesOn(t *testing.T) {
 	all := g.metrics(t)
 	for _, name := range []string{
 		"requests_total", "request_duration_seconds_count", "gate_duration_seconds_count", "origin_duration_seconds_count",
-		"origin_in_flight", "origin_limit", "queue_depth", "queue_wait_seconds_count", "stock_units", "stock_decisions_total",
+		"origin_in_flight", "origin_limit", "origin_limit_level", "origin_limit_phase", "origin_limit_moves_total", "origin_throughput",
+		"origin_resident_seconds", "origin_inflation", "origin_elasticity", "queue_depth", "queue_waiting", "crowd_admitted_ratio",
+		"queue_wait_seconds_count", "stock_units", "stock_decisions_total",
 		"stock_outcomes_total", "store_duration_seconds_count", "store_info", "sold_out_latched", "config_mismatch", "reload_total", "build_info",
 	} {
 		found := false
@@ -35,6 +37,8 @@ func TestMetricsAnOperatorReliesOn(t *testing.T) {
 		`penstock_store_duration_seconds_count{call="decide"}`,
 		`penstock_store_duration_seconds_count{call="start"}`,
 		`penstock_store_duration_seconds_count{call="settle"}`,
+		`penstock_origin_limit_phase{phase="fixed"}`,
+		`penstock_crowd_admitted_ratio`,
 	} {
 		if all[series] != 1 {
 			t.Errorf("%s is %v, want 1", series, all[series])

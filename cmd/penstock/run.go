@@ -75,6 +75,8 @@ func (g *gateway) serve(file string, l listeners, signals <-chan os.Signal) erro
 	if g.stock != nil {
 		sweeps.Go(func() { g.stock.Run(background) })
 	}
+	sweeps.Go(func() { g.shedder.Run(background) })
+	sweeps.Go(func() { g.keeper().run(background) })
 	front := g.proxy.Server(set)
 	desk := admin.Server(admin.Handler(g.adminOptions()))
 	probes := admin.Server(admin.Probes(g.isReady))

@@ -167,6 +167,10 @@ type End struct {
 	Outcome rules.Outcome // what the sale's rules made of that answer, with Answered
 	Took    time.Duration // from the first byte sent to the answer read, with Answered
 	Ref     string        // the shop's name of the order, with Answered; "": not known
+
+	Held time.Duration // from the first byte sent until the origin was done with it, if that is longer than Took
+
+	Unreachable bool // with Unsent: because the origin took no connection
 }
 
 // Gate is one question asked of every request.

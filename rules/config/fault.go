@@ -91,6 +91,7 @@ const (
 	sameListener
 	openAdmin
 	notOrigin
+	notConcurrency
 	originIsSelf
 	notHost
 	notToken
@@ -181,6 +182,7 @@ var wording = [kinds]struct{ wrong, right string }{
 	sameListener:    {"%s is taken by %s", "use another port"},
 	openAdmin:       {"is missing while admin listens on %s, which others can reach", "name a file that holds a token, or listen on 127.0.0.1"},
 	notOrigin:       {"%q is not an origin", `write "http://127.0.0.1:8081" or "unix:/run/shop.sock", without a path behind the host`},
+	notConcurrency:  {"%q is no limit", "write auto, observe, or how many requests the shop may be given at a time: 40"},
 	originIsSelf:    {"%s is the address this gateway listens on", "write the address of the shop"},
 	notHost:         {"%q is not a host name", "write it in lower case without scheme or path: shop.example"},
 	notToken:        {"%q cannot be the name of a header or cookie", "use letters, digits and - only"},

@@ -46,7 +46,7 @@ func TestSmallest(t *testing.T) {
 		Shutdown:       rules.Shutdown{Delay: 5 * time.Second, Timeout: time.Minute},
 		Admin:          rules.Admin{Listen: "127.0.0.1:9900"},
 		Origin: rules.Origin{
-			Network: "tcp", Address: "127.0.0.1:8081", MaxConcurrency: 256,
+			Network: "tcp", Address: "127.0.0.1:8081", MaxConcurrency: 256, StateFile: "testdata/good/penstock.origin",
 			QueueDepth: 500, QueueMaxWait: time.Second, WinnersMaxWait: 30 * time.Second,
 			ConnectTimeout: time.Second, ResponseTimeout: 15 * time.Second, IdleBodyTimeout: time.Minute,
 		},
@@ -84,6 +84,7 @@ func TestEverythingOutsideSales(t *testing.T) {
 	same(t, "admin", s.Admin, rules.Admin{Listen: "0.0.0.0:9900", Token: "token-for-operators"})
 	same(t, "origin", s.Origin, rules.Origin{
 		Network: "unix", Address: "/run/shop.sock", Host: "shop.example", Concurrency: 20, MaxConcurrency: 64, LatencyTarget: 250 * time.Millisecond,
+		StateFile:    "/var/lib/penstock/origin",
 		QueueMaxWait: 500 * time.Millisecond, WinnersDepth: 100, WinnersMaxWait: 10 * time.Second,
 		ConnectTimeout: 2 * time.Second, ResponseTimeout: 5 * time.Second, IdleBodyTimeout: 7 * time.Second,
 	})
@@ -139,6 +140,12 @@ func TestEverythingInSales(t *testing.T) {
 	same(t, "enforce", []bool{phone.Enforce, watch.Enforce}, []bool{true, false})
 	same(t, "never sold", draw.SoldWhen, []rules.Answered(nil))
 	same(t, "no stock, no account", []bool{draw.Stock == nil, draw.Account == nil}, []bool{true, true})
+}
+
+// What is observed is not enforced, and what is kept nowhere has no path.
+func TestObservedOrigin(t *testing.T) {
+	o := load(t, "testdata/good/observed.yaml").Origin
+	same(t, "origin", []any{o.Concurrency, o.ObserveConcurrency, o.MaxConcurrency, o.StateFile}, []any{0, true, 64, ""})
 }
 
 func TestAccounts(t *testing.T) {

@@ -81,6 +81,11 @@ func TestWarnings(t *testing.T) {
 	}
 	f("testdata/good/smallest.yaml")
 	f(example)
+	f("testdata/good/observed.yaml", "origin.concurrency: nothing protects the shop below max_concurrency: it can get 64 requests at a time")
+	f("testdata/good/everything.yaml",
+		"origin.latency_target: has no effect: it moves what auto has found, and concurrency is 20",
+		"sales[phone-nov27].match: requests to /cart/add with other values of a and sku pass as browse",
+	)
 	f("testdata/good/cart.yaml", "sales[watch].order.without: can oversell: orders without a reservation reach the shop")
 	f("testdata/good/cluster.yaml",
 		"sales[phone].match: requests to /cart/add with other values of sku pass as browse",

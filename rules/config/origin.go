@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"penstock/rules"
 )
 
@@ -29,7 +31,7 @@ func origin(v value) rules.Origin {
 	queue, winners, timeout := v.at("queue"), v.at("winners"), v.at("timeout")
 	o := rules.Origin{
 		Host:            originHost(v.at("host")),
-		Concurrency:     v.at("concurrency").autoOr(1, maxSlots),
+		StateFile:       v.at("state_file").fileOrNone(),
 		MaxConcurrency:  v.at("max_concurrency").integer(1, maxSlots),
 		LatencyTarget:   v.at("latency_target").duration(shortest),
 		QueueDepth:      queue.at("depth").integer(0, maxPlaces),
@@ -40,6 +42,7 @@ func origin(v value) rules.Origin {
 		ResponseTimeout: timeout.at("response").duration(shortest),
 		IdleBodyTimeout: timeout.at("idle_body").duration(shortest),
 	}
+	o.Concurrency, o.ObserveConcurrency = v.at("concurrency").concurrency()
 	if v.require(`origin: {url: "http://127.0.0.1:8081"}`) && (v.node == nil || v.at("url").require(`"http://127.0.0.1:8081"`)) {
 		o.Network, o.Address = originURL(v.at("url"))
 	}
@@ -51,6 +54,26 @@ func origin(v value) rules.Origin {
 		v.at("latency_target").fault(tooMuch, spell(o.LatencyTarget), "origin.timeout.response ("+most+")", most)
 	}
 	return o
+}
+
+// concurrency reads a number, "auto", which is 0, or "observe", which is 0 that is not enforced.
+func (v value) concurrency() (n int, observe bool) {
+	if v.node != nil && v.node.Kind == yaml.ScalarNode && (v.node.Value == "auto" || v.node.Value == "observe") {
+		return 0, v.node.Value == "observe"
+	}
+	read := func() int64 { return int64(bare(v, notConcurrency, parseInteger)) }
+	return int(v.within(1, maxSlots, read, func(n int64) string { return fmt.Sprint(n) })), false
+}
+
+// fileOrNone reads the name of a file that we write; "" says that there shall be none.
+func (v value) fileOrNone() string {
+	if v.node != nil && v.node.Kind == yaml.ScalarNode && v.node.Value == "" {
+		return ""
+	}
+	if name := v.text(); name != "" {
+		return v.r.path(name)
+	}
+	return ""
 }
 
 // originHost reads what the origin is told as Host; "" keeps the client's.

@@ -66,6 +66,7 @@ var originKeys = []key{
 	{name: "concurrency", def: "auto"},
 	{name: "latency_target"},
 	{name: "max_concurrency", def: "256"},
+	{name: "state_file", def: "penstock.origin"},
 	{name: "queue", kids: []key{{name: "depth", def: "500"}, {name: "max_wait", def: "1s"}}},
 	{name: "winners", kids: []key{{name: "depth", def: "auto"}, {name: "max_wait", def: "30s"}}},
 	{name: "timeout", kids: []key{{name: "connect", def: "1s"}, {name: "response", def: "15s"}, {name: "idle_body", def: "60s"}}},

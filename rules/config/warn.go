@@ -19,6 +19,7 @@ func Warnings(set *rules.Set) []string {
 	warn := func(s *rules.Sale, key, format string, args ...any) {
 		all = append(all, fmt.Sprintf("sales[%s].%s: ", s.Name, key)+fmt.Sprintf(format, args...))
 	}
+	all = append(all, originWarnings(&set.Origin)...)
 	for _, s := range set.Sales {
 		if others := passing(set, &s.Match); others != "" {
 			warn(s, "match", "requests to %s with other values of %s pass as browse", s.Match.Path, others)
@@ -42,6 +43,17 @@ func Warnings(set *rules.Set) []string {
 		}
 	}
 	return all
+}
+
+// originWarnings is the same for what protects the shop.
+func originWarnings(o *rules.Origin) []string {
+	switch {
+	case o.ObserveConcurrency:
+		return []string{fmt.Sprintf("origin.concurrency: nothing protects the shop below max_concurrency: it can get %d requests at a time", o.MaxConcurrency)}
+	case o.Concurrency > 0 && o.LatencyTarget > 0:
+		return []string{fmt.Sprintf("origin.latency_target: has no effect: it moves what auto has found, and concurrency is %d", o.Concurrency)}
+	}
+	return nil
 }
 
 // passing names the parameters that a match asks for, if requests to its path that have
