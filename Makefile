@@ -1,10 +1,13 @@
 # Everything there is to do with this tree. `make` alone lists it.
 GO ?= go
 SOAK ?= 10m
+ROUNDS ?= 3
+SECONDS ?= 8
+SEEDS ?= 5
 export CGO_ENABLED ?= 0
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/penstock and bin/sampleshop
 	$(GO) build -trimpath -o bin/penstock ./cmd/penstock
@@ -14,7 +17,7 @@ run: build ## start the sample shop and a gateway in front of it
 	@sh deploy/demo/run.sh
 
 test: needs ## test everything, with real processes and a real Redis
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /cmd/penstock)
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -vx penstock/cmd/penstock)
 	$(GO) test -timeout 12m ./cmd/penstock
 
 check: ## format, vet and lint
@@ -26,6 +29,22 @@ bench: needs ## measure, as ratios against a baseline in the same run
 	$(GO) test -run '^$$' -bench . -benchtime 1s $$($(GO) list ./... | grep -v /cmd/penstock)
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./cmd/penstock
 
+bench-overload: ## play every crowd against every modelled origin, into shedder/matrix/RESULTS.md
+	cd shedder/matrix && MATRIX_SEEDS=$(SEEDS) $(GO) test -run '^TestFull$$' -count 1 -timeout 0 .
+
+bench-wire: ## send crowds to the sample shop, bare, behind HAProxy and Penstock, into cmd/penstock/bench/*.md
+	@command -v /usr/sbin/haproxy >/dev/null || $(MAKE) -s packages PACKAGES=haproxy
+	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^Benchmark(Wire|Carts)$$' -benchtime 1x -timeout 0 -v
+
+bench-legacy: ## the same to Apache with mod_php, into cmd/penstock/bench/LEGACY.md
+	@{ command -v /usr/sbin/haproxy && command -v /usr/sbin/apache2 && ls /usr/lib/apache2/modules/libphp*.so; } >/dev/null 2>&1 || \
+	  $(MAKE) -s packages PACKAGES="haproxy apache2 libapache2-mod-php php"
+	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^BenchmarkLegacy$$' -benchtime 1x -timeout 0 -v
+
+packages: # installs PACKAGES, and starts none of their services
+	@SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
+	  $$SUDO apt-get update -q && $$SUDO env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES)
+
 fuzz: ## fuzz every parser of foreign bytes, a minute each
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
@@ -36,9 +55,9 @@ fuzz: ## fuzz every parser of foreign bytes, a minute each
 soak: needs ## try the stock under random faults for SOAK (10m), or PENSTOCK_SEED alone
 	cd limiter/stock/soak && PENSTOCK_SOAK=$(SOAK) $(GO) test -count 1 -timeout 0
 
-needs: # what tests cannot do without: Redis, and a C compiler for the race detector
-	@{ command -v redis-server && command -v gcc; } >/dev/null || { \
+needs: # what tests cannot do without: Redis, a C compiler for the race detector, and a browser to open pages
+	@{ command -v redis-server && command -v gcc && command -v chromium; } >/dev/null || { \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
-	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev; }
+	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium; }
 
-.PHONY: help build run test check bench fuzz soak needs
+.PHONY: help build run test check bench bench-overload bench-wire bench-legacy fuzz soak needs packages
