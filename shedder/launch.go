@@ -79,6 +79,7 @@ func (l *limit) overshot(now time.Time, d *span) {
 	}
 }
 
+// step goes up or down by what the inflation says, and settles where that is little.
 func (l *limit) step(now time.Time, d *span) {
 	c := &l.launch
 	if c.fellBy > 0 && c.fell.resident() < longRest && d.x() < math.Sqrt(c.fellBy)*c.fell.x() {
