@@ -17,8 +17,9 @@ const (
 	slowest = 1.2 // of the time at rest: the least that a latency target can ask for
 
 	pauseLeast   = 3 * tick
-	pauseAnswers = 8 // that did not come
-	pausesRow    = 2 // slots in a row that a pause may spoil
+	pauseTimes   = 1.25 // times a request is at the origin: those that came together may go together
+	pauseAnswers = 8    // that did not come
+	pausesRow    = 2    // slots in a row that a pause may spoil
 
 	stallLeast   = 500 * time.Millisecond // a pause of the origin's memory management moves nothing
 	stallTimes   = 8                      // times a request is at the origin
@@ -28,7 +29,7 @@ const (
 	canaryRarely = 2 * time.Second        // at last
 	revival      = .6                     // of the limit, until what piled up has been answered
 
-	crowded    = 3.  // inflation that wants an explanation
+	crowded    = 2.5 // inflation that wants an explanation
 	crowdSlots = 3   // in a row
 	crowdCount = 20  // answers in each
 	probeDown  = 1.7 // times fewer requests
@@ -107,7 +108,7 @@ func (l *limit) patience() time.Duration {
 // what it did before and after says nothing of how many requests it should have.
 func (l *limit) paused(now time.Time) bool {
 	silent := now.Sub(l.guard.alive)
-	return silent >= pauseLeast && l.capacity*silent.Seconds() > pauseAnswers
+	return silent >= max(pauseLeast, seconds(pauseTimes*l.resident)) && l.capacity*silent.Seconds() > pauseAnswers
 }
 
 // revive goes on with fewer than before: what piled up in the origin takes its time.

@@ -32,6 +32,7 @@ type launch struct {
 	steps   int
 	fell    span    // before the last step down,
 	fellBy  float64 // and how large that was; 0: there was none
+	worse   float64 // a level at which there were no more answers than at a lower one; 0: not known
 	best    float64 // the most useful answers/s seen in observation, fading
 }
 
@@ -90,6 +91,9 @@ func (l *limit) step(now time.Time, d *span) {
 		l.settleDown(now)
 		return
 	}
+	if c.fellBy > 0 && d.x() > c.fell.x() {
+		c.worse = l.level / c.fellBy
+	}
 	c.fellBy = 0
 	inflation := l.inflation(d)
 	if inflation == 0 {
@@ -107,6 +111,8 @@ func (l *limit) step(now time.Time, d *span) {
 	}
 	if by < 1 {
 		why = Fell
+	} else if c.worse > 0 {
+		by = min(by, math.Sqrt(max(1, c.worse/l.level)))
 	}
 	c.steps++
 	turned := c.turned*sign(by-1) < 0

@@ -197,14 +197,19 @@ func (l *limit) now() int {
 	case l.observe:
 		return int(l.most)
 	}
-	down := math.Round(l.level * math.Exp(-l.settle.width()))
+	down := l.trough()
 	switch {
 	case l.swing < 0:
-		return int(max(1, down))
+		return down
 	case l.swing > 0: // at least one more, or there is nothing to compare
-		return int(min(l.most, max(down+1, math.Round(l.level*math.Exp(l.settle.width())))))
+		return int(min(l.most, max(float64(down+1), math.Round(l.level*math.Exp(l.settle.width())))))
 	}
 	return int(math.Round(l.level))
+}
+
+// trough is the limit in the lower half of a swing.
+func (l *limit) trough() int {
+	return int(max(1, math.Round(l.level*math.Exp(-l.settle.width()))))
 }
 
 // state is the phase as others see it.

@@ -29,8 +29,9 @@ const (
 )
 
 const (
-	leastRoom      = 64                     // places for winners, at the least
-	guessedService = 100 * time.Millisecond // until the origin's has been measured
+	unknownRoom    = 64                     // places for winners, at the least, until the origin's speed has been measured,
+	leastRoom      = 4                      // and then
+	guessedService = 100 * time.Millisecond // until then
 	standing       = 500 * time.Millisecond // a queue that has not been short for so long will not be
 	dissolved      = 200 * time.Millisecond // and one that has been gone for so long does not stand
 	shortWait      = 20 * time.Millisecond  // what counts as short, at the least
@@ -121,16 +122,21 @@ type crowd struct {
 
 // makeRoom derives how many places there are, and who is cut off.
 func (s *Shedder) makeRoom(now time.Time) {
-	limit, perSecond := float64(s.limit.now()), s.limit.capacity
+	limit, perSecond, least := float64(s.limit.now()), s.limit.capacity, float64(leastRoom)
 	if perSecond == 0 {
-		perSecond = limit / guessedService.Seconds()
+		perSecond, least = limit/guessedService.Seconds(), unknownRoom
+	}
+	served := perSecond * s.conf.WinnersMaxWait.Seconds()
+	steady := limit // who is let in while the limit is up must not wait in vain when it is down
+	if s.limit.swing != 0 {
+		steady = float64(s.limit.trough())
 	}
 	winners := float64(s.conf.WinnersDepth)
 	if winners == 0 {
-		winners = max(leastRoom, perSecond*s.conf.WinnersMaxWait.Seconds())
+		winners = max(least, served)
 	}
-	s.room[rules.Winner].Store(int64(limit + winners))
-	s.room[rules.Checkout].Store(int64(limit + max(leastRoom, promises[rules.Checkout]*perSecond*s.conf.WinnersMaxWait.Seconds())))
+	s.room[rules.Winner].Store(int64(steady + winners))
+	s.room[rules.Checkout].Store(int64(steady + max(least, promises[rules.Checkout]*served)))
 
 	s.count(now)
 	theirs := perSecond * max(promised, 1-s.crowd.share)

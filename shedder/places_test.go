@@ -204,12 +204,15 @@ func TestWinnersHaveRoomForWhatIsServedWithinTheirWait(t *testing.T) {
 
 func TestStalledOriginHasNoRoomForBrowsers(t *testing.T) {
 	s := New(fixed(10), Outside{})
+	if n := s.room[rules.Winner].Load(); n < 10+unknownRoom {
+		t.Errorf("there is room for %d winners while the origin's speed is not known, want %d at least", n, 10+unknownRoom)
+	}
 	s.limit.phase = Stalled
 	s.makeRoom(time.Now())
 	if n := s.room[rules.Browse].Load(); n > 1 {
 		t.Errorf("there is room for %d browsers, want one for a canary", n)
 	}
-	if n := s.room[rules.Winner].Load(); n < leastRoom {
+	if n := s.room[rules.Winner].Load(); n < 10+leastRoom {
 		t.Errorf("there is room for %d winners, want them to wait", n)
 	}
 }

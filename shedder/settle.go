@@ -12,8 +12,8 @@ import (
 
 const (
 	widest       = .15 // in natural logarithms: the swing is this much up and down while little is known,
-	narrow       = .10 // and this much later
-	sure         = .15 // standard error of the elasticity from which on enough is known
+	narrow       = .06 // and this much later
+	sure         = .20 // standard error of the elasticity from which on enough is known
 	wanted       = .10 // elasticity: the level rises while more requests bring more than this
 	unwanted     = 0.  // and falls where they bring less than this
 	mostUnwanted = .15 // or, where requests stay long, less than this: what is gained must be worth the wait
@@ -169,7 +169,7 @@ func (l *limit) judge(now time.Time, down, up *span) {
 		return
 	}
 	swung := math.Log(up.n() / down.n())
-	if swung < narrow/2 {
+	if swung < .05 {
 		return
 	}
 	gained := math.Log(up.x() / down.x())
@@ -179,7 +179,7 @@ func (l *limit) judge(now time.Time, down, up *span) {
 		z := gained - s.e*swung
 		s.c2 = max(.5, min(4, s.c2+.1*(min(9, z*z*w)-s.c2)))
 	}
-	fades := max(.8, min(.95, 1-float64(down.useful+up.useful)/2500))
+	fades := max(.8, min(.97, 1-float64(down.useful+up.useful)/2500))
 	s.sxy = s.sxy*fades + swung*gained*w
 	s.precision = s.precision*fades + swung*swung*w
 	both := up.and(down)

@@ -30,7 +30,7 @@ type group struct {
 func (g group) String() string { return g.origin + "/" + g.load }
 
 // groups are the cells: every crowd on the origin that thrashes, the main ones on the other
-// plain origins, a step on those that do something odd, and little of what is dear to play
+// plain origins, steps on the sample shop, a step on those that do something odd, and little of what is dear to play
 // (O4 and H3 answer thousands a second).
 func groups() (tuned, heldOut []group) {
 	steps := []string{"step2", "step10", "step100"}
@@ -52,6 +52,11 @@ func groups() (tuned, heldOut []group) {
 		}
 		if i != 4 {
 			heldOut = append(heldOut, group{origin, "step10", 101, []string{"ours", "knee"}})
+		}
+	}
+	for _, origin := range []string{"S1", "S2"} {
+		for _, load := range append([]string{"step1"}, steps...) {
+			tuned = append(tuned, group{origin, load, 1, limiters})
 		}
 	}
 	for i := 1; i <= 3; i++ {
@@ -137,7 +142,7 @@ func (g group) play(t *testing.T, o *oracle, seeds int) row {
 			if name == "fixed" { // the operator's guess: what is best in the first steady phase
 				c.limiter = fmt.Sprint("fixed", max(1, bests[phasesOf(g.origin, l.yardstick())[0].steady].n/max(1, l.gateways)))
 			}
-			if name == "none" && (s > 0 || !slices.Contains([]string{"step2", "step10", "steady60", "steady80"}, g.load)) {
+			if name == "none" && (s > 0 || !slices.Contains([]string{"step1", "step2", "step10", "steady60", "steady80"}, g.load)) {
 				continue // it is next to nothing everywhere, and takes long
 			}
 			got := c.against(t, l, bests)

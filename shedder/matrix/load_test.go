@@ -38,6 +38,7 @@ func step(before, after float64) func(time.Duration) float64 {
 
 func loads() []load {
 	all := []load{
+		{name: "step1", about: "0.2 to just what it can do", factor: step(.2, 1)},
 		{name: "step2", about: "0.2 to 2 times the capacity at once", factor: step(.2, 2)},
 		{name: "step10", about: "0.2 to 10", factor: step(.2, 10)},
 		{name: "step100", about: "0.2 to 100", factor: step(.2, 100)},

@@ -102,7 +102,7 @@ func TestWaitIsThatOfTheory(t *testing.T) {
 func TestEveryOriginReachesItsCapacity(t *testing.T) {
 	kept := map[string]int{
 		"O1": 24, "O2": 64, "O3": 24, "O4": 600, "O5": 64, "O6": 64, "O7": 64, "O8": 64, "O9": 64, "O10": 64,
-		"O11": 64, "O12": 64, "H1": 12, "H2": 60, "H3": 64,
+		"O11": 64, "O12": 64, "S1": 20, "S2": 20, "H1": 12, "H2": 60, "H3": 64,
 	}
 	if len(kept) != len(Shelf()) {
 		t.Fatalf("%d origins are tested of %d on the shelf", len(kept), len(Shelf()))
@@ -120,6 +120,9 @@ func TestEveryOriginReachesItsCapacity(t *testing.T) {
 					want *= 1 - .3/5
 				}
 				within := .04
+				if n.Name == "S2" {
+					within = .06 // all come and go together, and a batch may miss the end
+				}
 				if n.Name == "O3" || n.Name == "H1" {
 					within = .12 // some requests are so large that chance decides
 				}

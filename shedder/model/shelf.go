@@ -1,7 +1,7 @@
 package model
 
-// The shelf: which origins there are. O1 to O12 are the ones a controller may be tuned
-// on; H1 to H3 are held out, so that there is something left to be surprised by.
+// The shelf: which origins there are. O1 to O12, S1 and S2 are the ones a controller
+// may be tuned on; H1 to H3 are held out, so that there is something left to be surprised by.
 //
 // What happens once in an origin's life happens Shift after it was made.
 
@@ -62,6 +62,8 @@ func Shelf() []Named {
 		{"O10", "16 cores, 8 ms of processor; every fifth request and every claim needs one lock for 4 ms", false, locking},
 		{"O11", "prefork that answers 503 in a millisecond when 96 requests are inside", false, failing},
 		{"O12", "prefork that refuses connections when 96 requests are inside, and for 3 s all of them", false, refusing},
+		{"S1", "20 workers that answer in 50 ms at rest and in 125 ms when all are busy, slower with a queue: the sample shop's pages", false, func() shape { return sample(.050) }},
+		{"S2", "its checkouts, which take four times as long", false, func() shape { return sample(.200) }},
 		{"H1", "3 cores and 40 workers, heavy-tailed work, slows in a straight line past 12 workers", true, small},
 		{"H2", "200 workers on 8 cores that share 24 connections to a database", true, pooled},
 		{"H3", "4000 requests/s of 2 ms each", true, fast},
@@ -189,6 +191,22 @@ func refusing() shape {
 	s.refusesAt = 96
 	s.down = window(Shift, 3*time.Second, 1)
 	return s
+}
+
+// sample goes by the formula of the sample shop's floor. What it computes takes no turns,
+// so it has a core for everybody and loses speed with everyone inside.
+func sample(rest float64) shape {
+	const workers = 20
+	return shape{
+		cores: 1024, demand: always(rest), workers: 512, spare: 511, capacity: workers / (2.5 * rest),
+		thrash: func(inside int) float64 {
+			n := float64(max(inside, 1))
+			if n <= workers {
+				return 1 / (1 + 1.5*(n-1)/(workers-1))
+			}
+			return workers / n / (2.5 * (1 + (n-workers)/(2*workers)))
+		},
+	}
 }
 
 func small() shape {

@@ -51,7 +51,7 @@ func BenchmarkCarts(b *testing.B) {
 	reached := func() (units, through int64) {
 		behind := s.start(b)
 		defer behind.stop()
-		front := penstock(cartConf).start(b, behind.addr)
+		front := penstock(cartConf, 0).start(b, behind.addr)
 		defer front.stop()
 		buyer := crowd.Visitor{
 			Name: "buyer", Weight: buyers, Steps: walk, OneShot: .2,

@@ -62,7 +62,7 @@ admin: {listen: "127.0.0.1:0"}
 trusted_proxies: [127.0.0.0/8]
 origin:
   url: "http://SHOP"
-  winners: {max_wait: 1s}
+  winners: {max_wait: BUYERSWAIT}
 store: {embedded: {path: penstock.db}}
 sales:
   - name: phone
@@ -72,10 +72,10 @@ sales:
     limits: {ip: {rate: 100000/s, burst: 100000, in_flight: 0}}
 `
 
-func penstock(conf string) front {
+func penstock(conf string, buyersWait time.Duration) front {
 	return front{"Penstock", func(tb testing.TB, shop string) server {
 		dir, addr := tb.TempDir(), free(tb)
-		file := write(tb, dir, "penstock.yaml", conf, "ADDR", strconv.Quote(addr), "SHOP", shop)
+		file := write(tb, dir, "penstock.yaml", conf, "ADDR", strconv.Quote(addr), "SHOP", shop, "BUYERSWAIT", buyersWait.String())
 		return start(tb, addr, dir, filepath.Join(bins, "penstock"), "run", "-config", file)
 	}}
 }

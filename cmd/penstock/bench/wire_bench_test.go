@@ -37,7 +37,7 @@ func compare(b *testing.B, r *report, s *shop) {
 		r.line("## %s", crowds.title)
 		r.line("")
 		best, capacity := sweep(b, r, s, who)
-		fronts := []front{alone, haproxy(best), penstock(penstockConf)}
+		fronts := []front{alone, haproxy(best), penstock(penstockConf, best.queue)}
 		var all []map[key]figures
 		for n := range rounds {
 			round := map[key]figures{}
