@@ -29,12 +29,13 @@ const (
 	canaryRarely = 2 * time.Second        // at last
 	revival      = .6                     // of the limit, until what piled up has been answered
 
-	crowded    = 2.5 // inflation that wants an explanation
-	crowdSlots = 3   // in a row
-	crowdCount = 20  // answers in each
-	probeDown  = 1.7 // times fewer requests
-	probeSlots = 3   // the first of which still has those from before
-	probeLoss  = .85 // of the answers: with fewer than that it was not the crowd
+	crowded    = 2.5              // inflation that wants an explanation
+	crowdSlots = 3                // in a row
+	crowdCount = 20               // answers in each
+	probeDown  = 1.7              // times fewer requests
+	probeSlots = 3                // the first of which still has those from before
+	probeLoss  = .85              // of the answers: with fewer than that it was not the crowd
+	probeAgain = 20 * time.Second // after one that did not help: where it helps others, it never does
 )
 
 type guard struct {
@@ -54,10 +55,11 @@ type guard struct {
 	ceiling     float64 // where failures began
 	ceilingTill time.Time
 
-	crowds       int  // slots in a row that were crowded
-	crowd        span // those slots
-	probing      int  // slots left of a probe
-	calm, probed span // before the probe, and in it
+	crowds       int       // slots in a row that were crowded
+	crowd        span      // those slots
+	probing      int       // slots left of a probe
+	calm, probed span      // before the probe, and in it
+	probeAt      time.Time // the next one, at the earliest
 }
 
 // stall looks for an origin that gives no useful answer although it has requests. It
@@ -130,7 +132,7 @@ func (l *limit) revive(now time.Time, d *span) {
 // guards looks at a slot in which the origin was the bottleneck, and reports whether the
 // level is theirs now.
 func (l *limit) guards(now time.Time, d *span) bool {
-	return l.fixed == 0 && (l.failures(now, d) || l.slow(d) || l.probe(d))
+	return l.fixed == 0 && (l.failures(now, d) || l.slow(d) || l.probe(now, d))
 }
 
 // failures lowers the limit while too many answers fail, unless that does not help: then
@@ -188,7 +190,7 @@ func (l *limit) affords(now time.Time) bool {
 // well, whether that is because there are too many: it lowers the limit boldly for a
 // moment. If about as many are answered as before, it was; if not, the origin has become
 // slower by itself.
-func (l *limit) probe(d *span) bool {
+func (l *limit) probe(now time.Time, d *span) bool {
 	g := &l.guard
 	switch {
 	case g.probing > 0:
@@ -197,10 +199,10 @@ func (l *limit) probe(d *span) bool {
 			g.probed = span{}
 		}
 		if g.probing--; g.probing == 0 {
-			l.explained()
+			l.explained(now)
 		}
 		return true
-	case l.inflation(d) < crowded || d.useful < crowdCount || l.level < 2 || l.settle.knows():
+	case l.inflation(d) < crowded || d.useful < crowdCount || l.level < 2 || l.settle.knows() || now.Before(g.probeAt):
 		g.crowds, g.crowd = 0, span{}
 		return false
 	}
@@ -216,18 +218,19 @@ func (l *limit) probe(d *span) bool {
 }
 
 // explained ends a probe.
-func (l *limit) explained() {
+func (l *limit) explained(now time.Time) {
 	g := &l.guard
 	if g.probed.x() < probeLoss*g.calm.x() && g.calm.resident() < longest {
 		l.rest.scale(l.inflation(&g.probed) / launchAim)
 		l.move(l.level*probeDown, Returned, &g.probed)
+		g.probeAt = now.Add(probeAgain)
 	}
 	l.settle.forget()
 }
 
 // unexplained ends a probe in which there was nothing to see.
-func (l *limit) unexplained() {
-	l.guard.probing = 0
+func (l *limit) unexplained(now time.Time) {
+	l.guard.probing, l.guard.probeAt = 0, now.Add(probeAgain)
 	l.move(l.level*probeDown, Returned, &l.last)
 	l.settle.forget()
 }

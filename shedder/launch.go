@@ -18,6 +18,7 @@ const (
 	launchFull   = 1.8  // inflation at which more requests bring nothing, as a first guess
 	launchSteps  = 12
 	surplus      = 1.3 // of the level: with more than that at the origin it is not the level that is seen
+	worth        = .25 // elasticity of a step down from which on it is taken back
 	longStep     = .3  // seconds at the origin: from here on large steps up are for what is known at rest
 	launchPause  = time.Second
 )
@@ -83,7 +84,7 @@ func (l *limit) overshot(now time.Time, d *span) {
 // step goes up or down by what the inflation says, and settles where that is little.
 func (l *limit) step(now time.Time, d *span) {
 	c := &l.launch
-	if c.fellBy > 0 && c.fell.resident() < longRest && d.x() < math.Sqrt(c.fellBy)*c.fell.x() {
+	if c.fellBy > 0 && c.fell.resident() < longRest && d.x() < math.Pow(c.fellBy, worth)*c.fell.x() {
 		// Fewer brought fewer answers: what was taken for rest was too little. Where answers
 		// take very long that proves nothing: another gateway may have taken our share.
 		l.rest.scale(l.inflation(&c.fell) / launchAim)

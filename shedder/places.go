@@ -128,7 +128,7 @@ func (s *Shedder) makeRoom(now time.Time) {
 	}
 	served := perSecond * s.conf.WinnersMaxWait.Seconds()
 	served -= math.Sqrt(served) // by chance it may be as many fewer
-	steady := limit // who is let in while the limit is up must not wait in vain when it is down
+	steady := limit             // who is let in while the limit is up must not wait in vain when it is down
 	if s.limit.swing != 0 {
 		steady = float64(s.limit.trough())
 	}

@@ -12,7 +12,8 @@ import (
 const (
 	restWindow = 200 * time.Millisecond
 	restFades  = .98 // per window: about ten seconds
-	restCount  = 30  // answers, before they are believed: the first to come are those that take little
+	restCount  = 30  // answers,
+	restLooks  = 5   // in so many windows, before they are believed: the first to come are those that take little
 	restOdd    = 3   // times the usual: more than that is a hiccup, not rest
 	longRest   = 1.  // seconds: the longest that is taken for rest where nothing is known
 	longest    = 5.  // seconds: what takes longer is as good as hung
@@ -21,6 +22,7 @@ const (
 type rest struct {
 	usual   [rules.Priorities]float64 // seconds
 	n, sum  [rules.Priorities]float64 // answers, and seconds, fading
+	looks   [rules.Priorities]int     // windows with any
 	learned [rules.Priorities]bool    // that was, and not only assumed
 	from    reading
 	fromAt  time.Time
@@ -40,13 +42,16 @@ func (r *rest) look(now time.Time, c reading, level float64) {
 		return
 	}
 	for i, k := range d.done {
+		if k > 0 {
+			r.looks[i]++
+		}
 		r.n[i] = r.n[i]*restFades + float64(k)
 		took := d.took[i]
 		if r.usual[i] > 0 {
 			took = min(took, restOdd*r.usual[i]*float64(k))
 		}
 		r.sum[i] = r.sum[i]*restFades + took
-		if r.n[i] >= restCount {
+		if r.n[i] >= restCount && r.looks[i] >= restLooks {
 			r.usual[i], r.learned[i] = r.sum[i]/r.n[i], true
 		}
 	}
@@ -94,6 +99,7 @@ func (r *rest) known() (usual [rules.Priorities]float64) {
 func (r *rest) scale(by float64) {
 	for i := range r.usual {
 		r.usual[i] *= by
+		r.looks[i] = 0
 		r.n[i] = 0
 		r.sum[i] = 0
 	}

@@ -117,7 +117,7 @@ func (l *limit) endSlot(now time.Time, r reading, index int64) {
 		}
 	}
 	if l.guard.probing > 0 && !s.whole[up] {
-		l.unexplained()
+		l.unexplained(now)
 	}
 	if s.index&1 == 0 { // the first of its pair
 		s.whole[1-up] = false
