@@ -169,7 +169,7 @@ func (l *limit) judge(now time.Time, down, up *span) {
 		return
 	}
 	swung := math.Log(up.n() / down.n())
-	if swung < .05 {
+	if swung < narrow {
 		return
 	}
 	gained := math.Log(up.x() / down.x())

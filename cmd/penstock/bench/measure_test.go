@@ -12,9 +12,11 @@ import (
 )
 
 // warm is how long a crowd comes before it is measured: the limit is found, Apache has
-// started its workers. leaves is how long visitors wait at most.
+// started its workers; three times as long where so few answers a second show the limit's
+// way slowly. leaves is how long visitors wait at most.
 const (
 	warm   = 20 * time.Second
+	few    = 100.
 	leaves = 3 * time.Second
 	most   = 16000 // connections
 )

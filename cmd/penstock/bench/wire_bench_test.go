@@ -31,13 +31,16 @@ func compare(b *testing.B, r *report, s *shop) {
 	for _, crowds := range []struct {
 		title string
 		step  crowd.Step
-		warm  time.Duration // orders are few, and show the limit's way slowly
-	}{{"Browsers", s.page, warm}, {"Buyers, with units enough for all", s.buy, 3 * warm}} {
+	}{{"Browsers", s.page}, {"Buyers, with units enough for all", s.buy}} {
 		who := visitors(crowds.step)
 		r.line("")
 		r.line("## %s", crowds.title)
 		r.line("")
 		best, capacity := sweep(b, r, s, who)
+		warm := warm
+		if capacity < few {
+			warm *= 3
+		}
 		fronts := []front{alone, haproxy(best), penstock(penstockConf, best.queue)}
 		var all []map[key]figures
 		for n := range rounds {
@@ -45,7 +48,7 @@ func compare(b *testing.B, r *report, s *shop) {
 			for _, load := range loads {
 				for i := range fronts { // who begins changes from round to round
 					f := fronts[(i+n)%len(fronts)]
-					m := measure(b, f, s, who, load*capacity, crowds.warm, measured, uint64(n+1))
+					m := measure(b, f, s, who, load*capacity, warm, measured, uint64(n+1))
 					round[key{load, f.name}] = m
 					b.Logf("round %d, %g×, %s: %.1f useful/s, p99 %v, refused %.0f, waited %.0f, lost %.0f %v", n+1, load, f.name, m.goodput(), m.P99, m.Refused, m.Waited, m.Lost, m.Losses)
 				}
@@ -53,7 +56,7 @@ func compare(b *testing.B, r *report, s *shop) {
 			all = append(all, round)
 		}
 		r.line("")
-		r.line("%s. 1× is %.0f requests/s: what HAProxy got out of it at twice that, with the best of its settings (%v). Useful is an answer within %v of its scheduled arrival. Medians of %d rounds of %v, each after %v of the same load; ratios are within a round, with their range.", s.name, capacity, best, useful, rounds, measured, crowds.warm)
+		r.line("%s. 1× is %.0f requests/s: what HAProxy got out of it at twice that, with the best of its settings (%v). Useful is an answer within %v of its scheduled arrival. Medians of %d rounds of %v, each after %v of the same load; ratios are within a round, with their range.", s.name, capacity, best, useful, rounds, measured, warm)
 		r.line("")
 		r.table(loads, fronts, all)
 		for _, load := range loads {

@@ -1,0 +1,116 @@
+package shedder
+
+// What the launch and the guards believe, at single readings made by hand.
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"penstock/rules"
+)
+
+// learnt is a limit in launch that knows what a page takes at rest, in seconds.
+func learnt(level, rest float64) *limit {
+	l := newLimit(rules.Origin{MaxConcurrency: 1000}, Remembered{}, time.Unix(1_700_000_000, 0), nil)
+	l.level = level
+	l.rest.usual[rules.Browse], l.rest.learned[rules.Browse] = rest, true
+	return l
+}
+
+// second is one in which n requests at the origin brought so many answers.
+func second(n float64, answers uint64) *span {
+	d := &span{reading: reading{area: n, useful: answers, offered: 2 * answers, waited: answers, inFlight: int(n)}, seconds: 1}
+	d.done[rules.Browse] = answers
+	return d
+}
+
+func TestStepDownThatCostAnswersIsTakenBack(t *testing.T) {
+	for _, c := range []struct {
+		answers uint64
+		to      float64
+		phase   Phase
+	}{
+		{answers: 75, to: 16, phase: Settled}, // three quarters for half: it was not the crowd that made it slow
+		{answers: 90, to: 8, phase: Settled},  // nearly as many: it was
+	} {
+		l := learnt(8, .05)
+		l.launch.fell, l.launch.fellBy, l.launch.turned = *second(16, 100), .5, -1
+		l.step(l.prevAt, second(8, c.answers))
+		if math.Abs(l.level-c.to) > c.to/4 || l.phase != c.phase {
+			t.Errorf("16 requests brought 100 answers and 8 bring %d: the level is %.1f and %v, want about %v and %v", c.answers, l.level, l.phase, c.to, c.phase)
+		}
+	}
+}
+
+func TestLaunchDoesNotGoBackToWhatWasWorse(t *testing.T) {
+	l := learnt(22, .12)
+	l.launch.fell, l.launch.fellBy, l.launch.turned, l.launch.steps = *second(32, 126), .69, -1, 2
+	l.step(l.prevAt, second(22, 152)) // as good as at rest, so there is room above
+	if most := math.Sqrt(22 * 22 / .69); l.level > most+.01 || l.level < 22 {
+		t.Errorf("32 requests brought fewer answers than 22, and the level is %.1f, want no more than half-way back, %.1f", l.level, most)
+	}
+	l = learnt(22, .12)
+	l.launch.turned, l.launch.steps = 1, 2
+	l.step(l.prevAt, second(22, 152))
+	if l.level < 1.3*22 {
+		t.Errorf("nothing is known of higher levels, and the level is %.1f, want a large step up from 22", l.level)
+	}
+}
+
+func TestRestIsNotBelievedAtOnce(t *testing.T) {
+	l := newLimit(rules.Origin{MaxConcurrency: 1000}, Remembered{}, time.Unix(1_700_000_000, 0), nil)
+	h := &history{at: l.prevAt}
+	look := func() { l.rest.look(h.at, h.reading, 16) }
+	look()
+	for n := range 2 * restLooks {
+		for range restWindow/tick + 1 {
+			h.add(1, 10, 0, 10, 0, .010)
+		}
+		look()
+		if known := l.rest.any(); known != (n+1 >= restLooks) {
+			t.Errorf("after %d windows with 90 answers each it is %v that rest is known, want %d windows", n+1, known, restLooks)
+		}
+	}
+}
+
+func TestBatchIsNoPause(t *testing.T) {
+	for _, c := range []struct {
+		resident float64
+		paused   bool
+	}{{.1, true}, {.5, false}} { // requests that came together, half a second ago, go together
+		l := learnt(20, .05)
+		l.capacity, l.resident = 40, c.resident
+		if got := l.paused(l.guard.alive.Add(450 * time.Millisecond)); got != c.paused {
+			t.Errorf("requests stay %v s, and no answer for .45 s is a pause: %v, want %v", c.resident, got, c.paused)
+		}
+	}
+}
+
+func TestProbesInVainAreRare(t *testing.T) {
+	l := learnt(20, .05)
+	l.phase = Settled
+	now := l.prevAt
+	slow := second(20, 100) // four times as long as at rest
+	probes := func() bool {
+		for range crowdSlots {
+			l.probe(now, slow)
+		}
+		return l.guard.probing > 0
+	}
+	if !probes() {
+		t.Fatalf("requests stay four times as long as at rest for %d slots, and nobody asks why", crowdSlots)
+	}
+	l.unexplained(now)
+	if l.level < 19.9 || l.level > 20.1 {
+		t.Errorf("after a probe in which there was nothing to see the level is %v, want 20 again", l.level)
+	}
+	now = now.Add(probeAgain - 1)
+	if probes() {
+		t.Error("asked again at once, and those who ask lose their share to other gateways")
+	}
+	now = now.Add(1)
+	if !probes() {
+		t.Errorf("not asked again after %v", probeAgain)
+	}
+}
