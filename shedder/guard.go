@@ -217,11 +217,19 @@ func (l *limit) probe(now time.Time, d *span) bool {
 	return true
 }
 
+// blame takes an origin for slower than it was known to be: fewer requests brought fewer
+// answers. With other gateways in front of it that proves nothing, they may have got them.
+func (l *limit) blame(d *span) {
+	if !l.shared {
+		l.rest.scale(l.inflation(d) / launchAim)
+	}
+}
+
 // explained ends a probe.
 func (l *limit) explained(now time.Time) {
 	g := &l.guard
 	if g.probed.x() < probeLoss*g.calm.x() && g.calm.resident() < longest {
-		l.rest.scale(l.inflation(&g.probed) / launchAim)
+		l.blame(&g.probed)
 		l.move(l.level*probeDown, Returned, &g.probed)
 		g.probeAt = now.Add(probeAgain)
 	}

@@ -84,10 +84,9 @@ func (l *limit) overshot(now time.Time, d *span) {
 // step goes up or down by what the inflation says, and settles where that is little.
 func (l *limit) step(now time.Time, d *span) {
 	c := &l.launch
+	// Fewer brought fewer answers: it was not the crowd. Where they take very long that proves nothing.
 	if c.fellBy > 0 && c.fell.resident() < longRest && d.x() < math.Pow(c.fellBy, worth)*c.fell.x() {
-		// Fewer brought fewer answers: what was taken for rest was too little. Where answers
-		// take very long that proves nothing: another gateway may have taken our share.
-		l.rest.scale(l.inflation(&c.fell) / launchAim)
+		l.blame(&c.fell)
 		l.move(l.level/c.fellBy, Returned, d)
 		l.settleDown(now)
 		return

@@ -114,3 +114,29 @@ func TestProbesInVainAreRare(t *testing.T) {
 		t.Errorf("not asked again after %v", probeAgain)
 	}
 }
+
+func TestGatewaysOfOneOriginSwingAlike(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		knows, ignorant := learnt(100, .05), learnt(100, .05)
+		knows.shared, ignorant.shared = shared, shared
+		knows.settle.s = sure / 2
+		for _, swing := range []int{-1, 1} {
+			knows.swing, ignorant.swing = swing, swing
+			if same := knows.now() == ignorant.now(); same != shared {
+				t.Errorf("several gateways: %v; the limit is %d where the elasticity is known and %d where it is not", shared, knows.now(), ignorant.now())
+			}
+		}
+	}
+}
+
+func TestShareThatOthersTookIsNotTheOriginsFault(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		l := learnt(8, .05)
+		l.shared = shared
+		l.launch.fell, l.launch.fellBy, l.launch.turned = *second(16, 100), .5, -1
+		l.step(l.prevAt, second(8, 50))
+		if slower := l.rest.usual[rules.Browse] > .051; slower == shared || math.Abs(l.level-16) > .01 {
+			t.Errorf("several gateways: %v; half as many requests bring half as many answers: rest is %v and the level %v, want 16 again and rest longer only without others", shared, l.rest.usual[rules.Browse], l.level)
+		}
+	}
+}

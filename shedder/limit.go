@@ -132,6 +132,7 @@ type Remembered struct {
 type limit struct {
 	fixed   int  // > 0: this many, for ever
 	observe bool // nothing is limited
+	shared  bool // other gateways may give the same origin work
 	most    float64
 	target  float64 // seconds; 0: none
 
@@ -202,14 +203,14 @@ func (l *limit) now() int {
 	case l.swing < 0:
 		return down
 	case l.swing > 0: // at least one more, or there is nothing to compare
-		return int(min(l.most, max(float64(down+1), math.Round(l.level*math.Exp(l.settle.width())))))
+		return int(min(l.most, max(float64(down+1), math.Round(l.level*math.Exp(l.width())))))
 	}
 	return int(math.Round(l.level))
 }
 
 // trough is the limit in the lower half of a swing.
 func (l *limit) trough() int {
-	return int(max(1, math.Round(l.level*math.Exp(-l.settle.width()))))
+	return int(max(1, math.Round(l.level*math.Exp(-l.width()))))
 }
 
 // state is the phase as others see it.

@@ -12,7 +12,8 @@ import (
 
 const (
 	widest       = .15 // in natural logarithms: the swing is this much up and down while little is known,
-	narrow       = .06 // and this much later
+	narrow       = .06 // and this much later;
+	alike        = .12 // where others swing, too, always this much
 	sure         = .20 // standard error of the elasticity from which on enough is known
 	wanted       = .10 // elasticity: the level rises while more requests bring more than this
 	unwanted     = 0.  // and falls where they bring less than this
@@ -50,9 +51,14 @@ type settle struct {
 	odd            int     // pairs in a row that were far from it
 }
 
-// width of the swing: more teaches more, and costs more.
-func (s *settle) width() float64 {
-	if s.knows() {
+// width of the swing: more teaches more, and costs more. Gateways in front of one origin
+// all swing alike, because one that swings farther than the others sees their share come
+// and go, and takes that for throughput.
+func (l *limit) width() float64 {
+	switch {
+	case l.shared:
+		return alike
+	case l.settle.knows():
 		return narrow
 	}
 	return widest

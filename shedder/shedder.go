@@ -26,6 +26,7 @@ import (
 // Outside is what a Shedder needs from elsewhere. The zero value is nothing.
 type Outside struct {
 	Wall       func() time.Time // nil: time.Now. Gateways in front of one origin share its slots
+	Shared     bool             // there may be others
 	Moved      func(Move)       // is told of every move of the limit; nil: nobody is
 	Remembered Remembered       // from before a restart
 }
@@ -76,6 +77,7 @@ func New(o rules.Origin, out Outside) *Shedder {
 	now := out.Wall()
 	s := &Shedder{conf: o, out: out, seed: maphash.MakeSeed(), static: make(chan struct{}, staticLimit), lookAt: now}
 	s.limit = newLimit(o, out.Remembered, now, func(m Move) { s.moves = append(s.moves, m) })
+	s.limit.shared = out.Shared
 	s.limited.Store(int64(s.limit.now()))
 	s.makeRoom(now)
 	return s

@@ -142,6 +142,7 @@ func (run simRun) run() simResult {
 			told = func(m Move) { s.moves = append(s.moves, m) }
 		}
 		l := newLimit(run.conf, Remembered{Limit: run.remember}, s.wall(i), told)
+		l.shared = run.gateways > 1
 		s.gws = append(s.gws, &simGateway{l: l, limit: l.now()})
 	}
 	s.play()

@@ -46,7 +46,10 @@ type gateway struct {
 func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, error) {
 	g := &gateway{log: log, registry: prometheus.NewRegistry(), moves: newMoves()}
 	g.set.Store(set)
-	g.shedder = shedder.New(set.Origin, shedder.Outside{Moved: g.moved, Remembered: recall(&set.Origin, time.Now(), log)})
+	g.shedder = shedder.New(set.Origin, shedder.Outside{
+		Shared: set.Store.Embedded == "", // that one can have no other gateway
+		Moved:  g.moved, Remembered: recall(&set.Origin, time.Now(), log),
+	})
 	g.resolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "penstock_resolved_total", Help: "Held units that the shop was asked about, by its answer.",
 	}, []string{"sale", "answer"})

@@ -29,9 +29,10 @@ type limiter interface {
 
 // outside is what a limiter may know of the world.
 type outside struct {
-	wall  func() time.Time
-	moved func(reason string)
-	knee  int // remembered; 0: none
+	wall   func() time.Time
+	moved  func(reason string)
+	knee   int // remembered; 0: none
+	shared bool
 }
 
 const (
@@ -77,7 +78,7 @@ type ours struct {
 
 func newOurs(o rules.Origin, out outside) limiter {
 	s := shedder.New(o, shedder.Outside{
-		Wall: out.wall, Remembered: shedder.Remembered{Limit: out.knee},
+		Wall: out.wall, Shared: out.shared, Remembered: shedder.Remembered{Limit: out.knee},
 		Moved: func(m shedder.Move) {
 			if out.moved != nil {
 				out.moved(fmt.Sprintf("%s %.0f→%.0f (n %.0f x %.0f I %.2f e %.2f±%.2f)", m.Why, m.From, m.To, m.InFlight, m.Throughput, m.Inflation, m.Elasticity, m.Error))

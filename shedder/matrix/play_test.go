@@ -93,9 +93,10 @@ func play(origin string, l load, name string, knee int, seed uint64) (*played, e
 	for g := range n {
 		off := l.clock(g)
 		lim, err := newLimiter(name, outside{
-			wall:  func() time.Time { return time.Now().Add(off) },
-			moved: d.moved,
-			knee:  knee / n,
+			shared: l.gateways > 1,
+			wall:   func() time.Time { return time.Now().Add(off) },
+			moved:  d.moved,
+			knee:   knee / n,
 		})
 		if err != nil {
 			cancel()
