@@ -3,7 +3,6 @@ package bench
 import (
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -86,7 +85,7 @@ func (s sale) hold(b *testing.B, load float64, seed uint64) (units, through int6
 	shop := sampleShop("-flow=cart")
 	behind := shop.start(b)
 	defer behind.stop()
-	front := penstock(strings.ReplaceAll(cartConf, "UNITS", strconv.Itoa(s.units)), 0).start(b, behind.addr)
+	front := penstock(cartConf, "UNITS", strconv.Itoa(s.units)).start(b, behind.addr)
 	defer front.stop()
 	buyer := crowd.Visitor{
 		Name: "buyer", Weight: s.buyers, Steps: walk, OneShot: .2,

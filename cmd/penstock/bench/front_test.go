@@ -72,10 +72,11 @@ sales:
     limits: {ip: {rate: 100000/s, burst: 100000, in_flight: 0}}
 `
 
-func penstock(conf string, buyersWait time.Duration) front {
+// penstock runs with a configuration in which the words in pairs are replaced.
+func penstock(conf string, pairs ...string) front {
 	return front{"Penstock", func(tb testing.TB, shop string) server {
 		dir, addr := tb.TempDir(), free(tb)
-		file := write(tb, dir, "penstock.yaml", conf, "ADDR", strconv.Quote(addr), "SHOP", shop, "BUYERSWAIT", buyersWait.String())
+		file := write(tb, dir, "penstock.yaml", conf, append(pairs, "ADDR", strconv.Quote(addr), "SHOP", shop)...)
 		return start(tb, addr, dir, filepath.Join(bins, "penstock"), "run", "-config", file)
 	}}
 }

@@ -41,7 +41,7 @@ func compare(b *testing.B, r *report, s *shop) {
 		if capacity < few {
 			warm *= 3
 		}
-		fronts := []front{alone, haproxy(best), penstock(penstockConf, best.queue)}
+		fronts := []front{alone, haproxy(best), penstock(penstockConf, "BUYERSWAIT", best.queue.String())}
 		var all []map[key]figures
 		for n := range rounds {
 			round := map[key]figures{}
