@@ -12,6 +12,7 @@ import (
 var least = []struct {
 	origin, load, limiter string
 
+	seeds    uint64        // that rest is the mean of; 0: one
 	rest     float64       // of the best, from second 5 on
 	first    float64       // in the first second
 	needless float64       // at most: refusals of the offers
@@ -36,8 +37,8 @@ var least = []struct {
 	{origin: "O2", load: "gw8clocks", limiter: "ours", rest: .92},
 	{origin: "S1", load: "step1", limiter: "ours", rest: .93},
 	{origin: "S1", load: "step10", limiter: "ours", rest: .92},
-	{origin: "S2", load: "step10", limiter: "ours", rest: .76}, // forty answers a second tell little in a minute
-	{origin: "H1", load: "step10", limiter: "ours", rest: .70}, // ninety answers a second, some of which take ten times as long
+	{origin: "S2", load: "step10", limiter: "ours", rest: .76},           // forty answers a second tell little in a minute
+	{origin: "H1", load: "step10", limiter: "ours", seeds: 5, rest: .90}, // ninety answers a second, some of which take ten times as long
 	{origin: "H2", load: "step10", limiter: "ours", rest: .94},
 	{origin: "O2", load: "step2", limiter: "failsafe", rest: .88}, // or the harness has changed
 }
@@ -57,11 +58,15 @@ func TestLeast(t *testing.T) {
 			}
 			got := c.against(t, l, o.of(t, c.origin, l))
 			t.Log(got.score)
+			rest := got.rest
+			for c.seed = 2; c.seed <= w.seeds; c.seed++ {
+				rest += (c.against(t, l, o.of(t, c.origin, l)).rest - rest) / float64(c.seed)
+			}
 			for _, is := range []struct {
 				what      string
 				got, want float64
 			}{
-				{"of the best from second 5 on", got.rest, w.rest},
+				{"of the best from second 5 on", rest, w.rest},
 				{"of the best in the first second", got.parts[0], w.first},
 				{"of the winners were served", got.winners, w.winners},
 				{"is Jain's index of the gateways", got.jain, w.jain},
