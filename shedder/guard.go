@@ -35,7 +35,7 @@ const (
 	probeDown  = 1.7              // times fewer requests
 	probeSlots = 3                // the first of which still has those from before
 	probeLoss  = .85              // of the answers: with fewer than that it was not the crowd
-	probeAgain = 20 * time.Second // after one that did not help: where it helps others, it never does
+	probeAgain = 20 * time.Second // after one that proved nothing: with other gateways about, none ever would
 )
 
 type guard struct {

@@ -213,6 +213,14 @@ func (l *limit) trough() int {
 	return int(max(1, math.Round(l.level*math.Exp(-l.width()))))
 }
 
+// steady is the limit that holds whichever way it swings.
+func (l *limit) steady() int {
+	if l.fixed > 0 || l.observe || l.swing == 0 {
+		return l.now()
+	}
+	return l.trough()
+}
+
 // state is the phase as others see it.
 func (l *limit) state() Phase {
 	switch {

@@ -127,11 +127,8 @@ func (s *Shedder) makeRoom(now time.Time) {
 		perSecond, least = limit/guessedService.Seconds(), unknownRoom
 	}
 	served := perSecond * s.conf.WinnersMaxWait.Seconds()
-	served -= math.Sqrt(served) // by chance it may be as many fewer
-	steady := limit             // who is let in while the limit is up must not wait in vain when it is down
-	if s.limit.swing != 0 {
-		steady = float64(s.limit.trough())
-	}
+	served -= math.Sqrt(served)         // by chance it may be as many fewer
+	steady := float64(s.limit.steady()) // who is let in while the limit is up must not wait in vain when it is down
 	winners := float64(s.conf.WinnersDepth)
 	if winners == 0 {
 		winners = max(least, served)

@@ -202,10 +202,36 @@ func TestWinnersHaveRoomForWhatIsServedWithinTheirWait(t *testing.T) {
 	}
 }
 
+func TestWinnersRoomIsThatOfTheLowerLimit(t *testing.T) {
+	o := fixed(0)
+	o.MaxConcurrency = 1000
+	s := New(o, Outside{})
+	s.limit.level, s.limit.capacity, s.limit.swing = 100, 400, -1
+	for _, class := range []rules.Priority{rules.Winner, rules.Checkout} {
+		s.limit.swing = -1
+		s.makeRoom(time.Now())
+		low, down := s.room[class].Load(), s.limit.now()
+		s.limit.swing = 1
+		s.makeRoom(time.Now())
+		if high := s.room[class].Load(); high != low || s.limit.now() <= down {
+			t.Errorf("class %d has room for %d while the limit is %d and for %d while it is %d, want no more than with the lower one", class, low, down, high, s.limit.now())
+		}
+	}
+	s.limit.observe = true // a swing from before is none
+	s.makeRoom(time.Now())
+	if n, served := s.room[rules.Winner].Load(), int64(400*30-109); n != 1000+served-1 {
+		t.Errorf("observing lets 1000 through, and there is room for %d winners, want for %d", n, 1000+served-1)
+	}
+}
+
 func TestStalledOriginHasNoRoomForBrowsers(t *testing.T) {
-	s := New(fixed(10), Outside{})
-	if n := s.room[rules.Winner].Load(); n < 10+unknownRoom {
-		t.Errorf("there is room for %d winners while the origin's speed is not known, want %d at least", n, 10+unknownRoom)
+	o := fixed(10)
+	o.WinnersMaxWait = 10 * time.Millisecond
+	s := New(o, Outside{})
+	for _, class := range []rules.Priority{rules.Winner, rules.Checkout} {
+		if n := s.room[class].Load(); n != 10+unknownRoom {
+			t.Errorf("class %d has room for %d while the origin's speed is not known, want %d at least", class, n, 10+unknownRoom)
+		}
 	}
 	s.limit.phase = Stalled
 	s.makeRoom(time.Now())
