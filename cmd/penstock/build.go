@@ -42,14 +42,20 @@ type gateway struct {
 	storeWarnings int
 }
 
+// outside is what the origin's queue is told. Only an embedded store says that there is no
+// other gateway.
+func (g *gateway) outside(set *rules.Set) shedder.Outside {
+	return shedder.Outside{
+		Shared: set.Store.Embedded == "",
+		Moved:  g.moved, Remembered: recall(&set.Origin, time.Now(), g.log),
+	}
+}
+
 // build makes a gateway for set and loads its stock.
 func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, error) {
 	g := &gateway{log: log, registry: prometheus.NewRegistry(), moves: newMoves()}
 	g.set.Store(set)
-	g.shedder = shedder.New(set.Origin, shedder.Outside{
-		Shared: set.Store.Embedded == "", // that one can have no other gateway
-		Moved:  g.moved, Remembered: recall(&set.Origin, time.Now(), log),
-	})
+	g.shedder = shedder.New(set.Origin, g.outside(set))
 	g.resolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "penstock_resolved_total", Help: "Held units that the shop was asked about, by its answer.",
 	}, []string{"sale", "answer"})

@@ -232,3 +232,19 @@ func TestStateIsWrittenNowAndThenAndAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyAnEmbeddedStoreMeansAlone(t *testing.T) {
+	g := &gateway{log: slog.New(slog.DiscardHandler)}
+	for name, c := range map[string]struct {
+		store  rules.Store
+		shared bool
+	}{
+		"embedded": {rules.Store{Embedded: "penstock.db"}, false},
+		"Redis":    {rules.Store{Redis: &rules.Redis{}}, true},
+		"none":     {rules.Store{}, true},
+	} {
+		if got := g.outside(&rules.Set{Store: c.store}).Shared; got != c.shared {
+			t.Errorf("store %s: that there may be other gateways is %v, want %v", name, got, c.shared)
+		}
+	}
+}
