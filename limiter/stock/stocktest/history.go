@@ -24,6 +24,7 @@ const (
 	callers   = 4
 	calls     = 8
 	tryFor    = 3 * time.Second
+	tardy     = 100 * time.Millisecond // less than stores that are broken wait before they ask again
 )
 
 // call is one call to a store, as the model takes it.
@@ -53,13 +54,20 @@ type answer struct {
 // what they were told could have been told to them one after the other. A call that
 // failed may have been done at any time since, or never. With breaking, which stand
 // before the store's server, replies are lost meanwhile; a call that was under way then
-// may have been done a second time.
+// may have been done once more for each.
 func Histories(t *testing.T, open func(testing.TB) stock.Store, breaking ...*Lossy) {
 	store := open(t)
 	seed := uint64(time.Now().UnixNano())
 	undecided := 0
 	for n := range uint64(histories) {
-		h := newHistory(t, store, rand.New(rand.NewPCG(seed, n)), breaking)
+		r := rand.New(rand.NewPCG(seed, n))
+		h := newHistory(t, store, breaking, func(t *stock.Terms) {
+			t.Steps = r.IntN(2) == 0
+			if r.IntN(3) == 0 {
+				t.ReserveFor = 0
+			}
+		})
+		h.play(r)
 		switch h.check() {
 		case porcupine.Illegal:
 			t.Fatalf("history %d of seed %d could not have been in any order:\n%s", n, seed, h)
@@ -83,13 +91,14 @@ type history struct {
 	ops []porcupine.Operation
 }
 
-func newHistory(t *testing.T, store stock.Store, r *rand.Rand, breaking []*Lossy) *history {
+// newHistory is one in which nothing has happened yet.
+func newHistory(t *testing.T, store stock.Store, breaking []*Lossy, terms func(*stock.Terms)) *history {
 	d := newDesk(t, store, map[string]int{"red": 2, "blue": 1})
-	d.change(func(t *stock.Terms) { t.Steps = r.IntN(2) == 0 })
-	if r.IntN(3) == 0 {
-		d.change(func(t *stock.Terms) { t.ReserveFor = 0 })
-	}
-	h := &history{desk: d, initial: newModel(map[string]int{"red": 2, "blue": 1}, d.terms), breaking: breaking, begun: time.Now()}
+	d.change(terms)
+	return &history{desk: d, initial: newModel(map[string]int{"red": 2, "blue": 1}, d.terms), breaking: breaking, begun: time.Now()}
+}
+
+func (h *history) play(r *rand.Rand) {
 	var wg sync.WaitGroup
 	for who := range callers {
 		own := rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
@@ -101,11 +110,10 @@ func newHistory(t *testing.T, store stock.Store, r *rand.Rand, breaking []*Lossy
 		})
 	}
 	wg.Wait()
-	for _, l := range breaking {
+	for _, l := range h.breaking {
 		l.Heal()
 	}
 	h.record(callers, call{kind: "look"})
-	return h
 }
 
 // spoil makes something go wrong before about every sixth call.
@@ -159,7 +167,10 @@ func (h *history) record(who int, c call) {
 	op := porcupine.Operation{ClientId: who, Input: c, Call: time.Since(h.begun).Nanoseconds()}
 	a := h.do(c)
 	op.Return = time.Since(h.begun).Nanoseconds()
-	again := !a.trouble && h.happened() > before
+	besides := h.happened() - before
+	if len(h.breaking) > 0 && op.Return-op.Call > tardy.Nanoseconds() {
+		besides++ // a slow machine takes a late reply for a lost one
+	}
 	if a.trouble {
 		op.Return = math.MaxInt64
 	}
@@ -167,8 +178,11 @@ func (h *history) record(who int, c call) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, op)
-	if again && c.kind != "look" && !c.order {
-		op.Return, op.Output = math.MaxInt64, answer{trouble: true}
+	if c.kind == "look" || c.order {
+		return
+	}
+	op.Return, op.Output = math.MaxInt64, answer{trouble: true}
+	for range besides {
 		h.ops = append(h.ops, op)
 	}
 }
