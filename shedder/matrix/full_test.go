@@ -30,8 +30,8 @@ type group struct {
 func (g group) String() string { return g.origin + "/" + g.load }
 
 // groups are the cells: every crowd on the origin that thrashes, the main ones on the other
-// plain origins, steps on the sample shop, a step on those that do something odd, and little of what is dear to play
-// (O4 and H3 answer thousands a second).
+// plain origins, steps on the sample shop, a step on those that do something odd, and little
+// more than steps of what is dear to play (O4 and H3 answer thousands a second).
 func groups() (tuned, heldOut []group) {
 	steps := []string{"step2", "step10", "step100"}
 	for i := 1; i <= 12; i++ {
@@ -46,6 +46,8 @@ func groups() (tuned, heldOut []group) {
 			})
 		case 3:
 			crowds = slices.Concat(steps, []string{"steady80", "gw4"})
+		case 4:
+			crowds = steps
 		}
 		for _, load := range crowds {
 			tuned = append(tuned, group{origin, load, 1, limiters})
