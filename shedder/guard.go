@@ -219,9 +219,10 @@ func (l *limit) probe(now time.Time, d *span) bool {
 
 // blame takes an origin for slower than it was known to be: fewer requests brought fewer
 // answers. With other gateways in front of it that proves nothing, they may have got them.
+// Nor does it where the answers are of a class that was never seen at rest.
 func (l *limit) blame(d *span) {
-	if !l.shared {
-		l.rest.scale(l.inflation(d) / launchAim)
+	if i := l.inflation(d); i > 0 && !l.shared {
+		l.rest.scale(i / launchAim)
 	}
 }
 

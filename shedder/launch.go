@@ -18,6 +18,7 @@ const (
 	launchFull   = 1.8  // inflation at which more requests bring nothing, as a first guess
 	launchSteps  = 12
 	surplus      = 1.3 // of the level: with more than that at the origin it is not the level that is seen
+	loss         = .1  // of throughput, in natural logarithms, for which a step up is taken back
 	worth        = .25 // elasticity of a step down from which on it is taken back
 	longStep     = .3  // seconds at the origin: from here on large steps up are for what is known at rest
 	launchPause  = time.Second
@@ -33,6 +34,8 @@ type launch struct {
 	steps   int
 	fell    span    // before the last step down,
 	fellBy  float64 // and how large that was; 0: there was none
+	rose    span    // before the last step up,
+	low     float64 // and the level then; 0: there was none
 	worse   float64 // a level at which there were no more answers than at a lower one; 0: not known
 	best    float64 // the most useful answers/s seen in observation, fading
 }
@@ -91,10 +94,16 @@ func (l *limit) step(now time.Time, d *span) {
 		l.settleDown(now)
 		return
 	}
+	// More brought fewer answers: too many, however long they are believed to take at rest.
+	if c.low > 0 && fewer(d, &c.rose) {
+		l.move(c.low, Fell, d)
+		l.settleDown(now)
+		return
+	}
 	if c.fellBy > 0 && d.x() > c.fell.x() {
 		c.worse = l.level / c.fellBy
 	}
-	c.fellBy = 0
+	c.fellBy, c.low = 0, 0
 	inflation := l.inflation(d)
 	if inflation == 0 {
 		inflation = 1
@@ -123,6 +132,8 @@ func (l *limit) step(now time.Time, d *span) {
 	}
 	if by < 1 {
 		c.fell, c.fellBy = *d, by
+	} else {
+		c.rose, c.low = *d, l.level
 	}
 	l.move(l.level*by, why, d)
 	if (turned && by > 1) || l.level == l.most || c.steps > launchSteps {
@@ -130,6 +141,12 @@ func (l *limit) step(now time.Time, d *span) {
 		return
 	}
 	c.readyAt = now.Add(seconds(min(d.resident(), longest)))
+}
+
+// fewer reports whether d has a lower throughput than before, by more than chance makes it.
+func fewer(d, before *span) bool {
+	chance := 2 * math.Sqrt(1/float64(d.useful)+1/float64(before.useful))
+	return math.Log(d.x()/before.x()) < -loss-chance
 }
 
 func (l *limit) settleDown(now time.Time) {

@@ -57,6 +57,60 @@ func TestLaunchDoesNotGoBackToWhatWasWorse(t *testing.T) {
 	}
 }
 
+func TestStepUpThatCostAnswersIsTakenBack(t *testing.T) {
+	for _, c := range []struct {
+		answers uint64
+		back    bool
+	}{
+		{answers: 60, back: true},   // far fewer for twice as many
+		{answers: 190, back: false}, // fewer by no more than chance makes it
+		{answers: 240, back: false},
+	} {
+		l := learnt(62, .25)
+		l.step(l.prevAt, second(62, 240)) // as soon as at rest
+		if high := l.level; high < 1.9*62 {
+			t.Fatalf("the level is %.1f, want a large step up from 62", high)
+		}
+		l.rest = rest{} // nobody knows how long these take at rest
+		l.step(l.prevAt, second(l.level, c.answers))
+		if back := l.level == 62 && l.phase == Settled; back != c.back {
+			t.Errorf("62 requests brought 240 answers and 124 bring %d: the level is %.1f and %v, want it back: %v", c.answers, l.level, l.phase, c.back)
+		}
+	}
+}
+
+// Of a class that was never seen at rest nobody knows how long it stays, and not knowing is
+// no reason for large steps.
+func TestUnknownClassSaysNothingOfTheOrigin(t *testing.T) {
+	orders := second(60, 240)
+	orders.done = [rules.Priorities]uint64{}
+	orders.done[rules.Order] = 240
+
+	l := learnt(60, .1)
+	if i := l.inflation(orders); i != 0 {
+		t.Fatalf("the inflation of answers that nothing is known of is %v", i)
+	}
+	l.blame(orders)
+	if rest := l.rest.usual[rules.Browse]; rest != .1 {
+		t.Errorf("blamed for orders, pages take %v s at rest, want .1 as before", rest)
+	}
+
+	l = learnt(60, .1)
+	l.phase = Settled
+	for range 4 {
+		l.relaunch(l.prevAt, orders)
+	}
+	if l.phase != Settled {
+		t.Errorf("after slots of answers that nothing is known of the limit is %v, want settled", l.phase)
+	}
+	for range 4 {
+		l.relaunch(l.prevAt, second(6, 60))
+	}
+	if l.phase != Launching {
+		t.Errorf("after slots of answers as soon as at rest the limit is %v, want launching", l.phase)
+	}
+}
+
 func TestRestIsNotBelievedAtOnce(t *testing.T) {
 	l := newLimit(rules.Origin{MaxConcurrency: 1000}, Remembered{}, time.Unix(1_700_000_000, 0), nil)
 	h := &history{at: l.prevAt}

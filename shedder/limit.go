@@ -8,7 +8,8 @@ package shedder
 //
 //   - Launch (launch.go): from rest, in a few round trips, by inflation: how much longer
 //     a request stays at the origin than it does at rest (Little's law; the estimate is
-//     BBR's, of the product of bandwidth and delay).
+//     BBR's, of the product of bandwidth and delay). A step up that brings fewer answers
+//     is taken back, whatever the inflation says.
 //   - Settling (settle.go): the limit swings a little up and down in slots of the wall
 //     clock, and follows the elasticity of throughput: what part of one per cent more
 //     useful answers one per cent more requests at the origin would bring. (Heiss and
@@ -285,7 +286,7 @@ func (l *limit) say(m Move) {
 // The reasons of moves.
 const (
 	Rose     = "launch"   // the origin answers about as soon as at rest: it can do more
-	Fell     = "inflated" // requests stay much longer than at rest: there are too many
+	Fell     = "inflated" // requests stay much longer than at rest, or more brought fewer answers: there are too many
 	Elastic  = "elastic"  // more, or fewer, at the origin bring more useful answers
 	Failures = "failures" // too many answers are failures
 	Absolved = "absolved" // fewer requests did not make failures rarer: they are not from load

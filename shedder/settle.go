@@ -140,8 +140,8 @@ func (l *limit) endSlot(now time.Time, r reading, index int64) {
 // no longer than at rest.
 func (l *limit) relaunch(now time.Time, d *span) bool {
 	s := &l.settle
-	if !l.rest.any() || s.stale || s.knows() || d.useful < launchCount ||
-		l.inflation(d) >= launchFree || l.fixed > 0 || now.Before(l.guard.ceilingTill) || l.level >= l.most {
+	if i := l.inflation(d); i == 0 || i >= launchFree || !l.rest.any() || s.stale || s.knows() || d.useful < launchCount ||
+		l.fixed > 0 || now.Before(l.guard.ceilingTill) || l.level >= l.most {
 		s.easy = 0
 		return false
 	}

@@ -14,7 +14,7 @@ import (
 // whyMoved says what each reason means.
 var whyMoved = map[string]string{
 	shedder.Rose:     "the origin answers about as soon as at rest, so it can do more",
-	shedder.Fell:     "requests stay at the origin much longer than at rest, so there are too many",
+	shedder.Fell:     "requests stay at the origin much longer than at rest, or more of them brought fewer answers: there are too many",
 	shedder.Elastic:  "swinging the limit a little has shown that this way more useful answers come, or no fewer",
 	shedder.Failures: "too many answers are failures, so the origin may have too much to do",
 	shedder.Absolved: "fewer requests did not make failures rarer, so they are not from load",
