@@ -117,7 +117,7 @@ func (l *limit) paused(now time.Time) bool {
 func (l *limit) revive(now time.Time, d *span) {
 	g := &l.guard
 	l.phase = g.phase
-	l.launch.fromAt = time.Time{} // what is measured across the stall is the stall
+	l.launch.fromAt, l.launch.was = time.Time{}, 0 // what is measured across the stall is the stall
 	l.settle.forget()
 	if l.fixed > 0 {
 		l.tell(Revived, d)

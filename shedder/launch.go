@@ -32,10 +32,8 @@ type launch struct {
 	pauseAt time.Time // pauses since the last window that was judged began: they spoil it, but not for ever
 	turned  int       // -1, 1: which way it went first
 	steps   int
-	fell    span    // before the last step down,
-	fellBy  float64 // and how large that was; 0: there was none
-	rose    span    // before the last step up,
-	low     float64 // and the level then; 0: there was none
+	before  span    // the last step,
+	was     float64 // and the level then; 0: there was none
 	worse   float64 // a level at which there were no more answers than at a lower one; 0: not known
 	best    float64 // the most useful answers/s seen in observation, fading
 }
@@ -63,7 +61,7 @@ func (l *limit) climb(now time.Time, r reading) {
 		l.overshot(now, &d)
 		return
 	}
-	if c.fellBy > 0 && d.n() > surplus*l.level+1 {
+	if c.was > l.level && d.n() > surplus*l.level+1 {
 		return // what was sent before the step down is still there
 	}
 	if d.useful == 0 {
@@ -87,23 +85,22 @@ func (l *limit) overshot(now time.Time, d *span) {
 // step goes up or down by what the inflation says, and settles where that is little.
 func (l *limit) step(now time.Time, d *span) {
 	c := &l.launch
+	switch {
 	// Fewer brought fewer answers: it was not the crowd. Where they take very long that proves nothing.
-	if c.fellBy > 0 && c.fell.resident() < longRest && d.x() < math.Pow(c.fellBy, worth)*c.fell.x() {
-		l.blame(&c.fell)
-		l.move(l.level/c.fellBy, Returned, d)
+	case c.was > l.level && c.before.resident() < longRest && d.x() < math.Pow(l.level/c.was, worth)*c.before.x():
+		l.blame(&c.before)
+		l.move(c.was, Returned, d)
 		l.settleDown(now)
 		return
-	}
 	// More brought fewer answers: too many, however long they are believed to take at rest.
-	if c.low > 0 && fewer(d, &c.rose) {
-		l.move(c.low, Fell, d)
+	case c.was > 0 && c.was < l.level && fewer(d, &c.before):
+		l.move(c.was, Fell, d)
 		l.settleDown(now)
 		return
+	case c.was > l.level && d.x() > c.before.x():
+		c.worse = c.was
 	}
-	if c.fellBy > 0 && d.x() > c.fell.x() {
-		c.worse = l.level / c.fellBy
-	}
-	c.fellBy, c.low = 0, 0
+	c.was = 0
 	inflation := l.inflation(d)
 	if inflation == 0 {
 		inflation = 1
@@ -130,11 +127,7 @@ func (l *limit) step(now time.Time, d *span) {
 		l.settleDown(now)
 		return
 	}
-	if by < 1 {
-		c.fell, c.fellBy = *d, by
-	} else {
-		c.rose, c.low = *d, l.level
-	}
+	c.before, c.was = *d, l.level
 	l.move(l.level*by, why, d)
 	if (turned && by > 1) || l.level == l.most || c.steps > launchSteps {
 		l.settleDown(now)

@@ -4,6 +4,7 @@ package shedder
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestStepDownThatCostAnswersIsTakenBack(t *testing.T) {
 		{answers: 90, to: 8},  // nearly as many: it was
 	} {
 		l := learnt(8, .05)
-		l.launch.fell, l.launch.fellBy, l.launch.turned = *second(16, 100), .5, -1
+		l.launch.before, l.launch.was, l.launch.turned = *second(16, 100), 16, -1
 		l.step(l.prevAt, second(8, c.answers))
 		if math.Abs(l.level-c.to) > c.to/4 || l.phase != Settled {
 			t.Errorf("16 requests brought 100 answers and 8 bring %d: the level is %.1f and %v, want about %v and settled", c.answers, l.level, l.phase, c.to)
@@ -42,9 +43,22 @@ func TestStepDownThatCostAnswersIsTakenBack(t *testing.T) {
 	}
 }
 
+func TestStepBeforeAStallIsNotJudgedAfterIt(t *testing.T) {
+	l := learnt(8, .05)
+	var why []string
+	l.moved = func(m Move) { why = append(why, m.Why) }
+	l.launch.before, l.launch.was, l.launch.turned = *second(16, 100), 16, -1
+	l.phase, l.guard.phase, l.guard.before = Stalled, Launching, 8
+	l.revive(l.prevAt, second(1, 1))
+	l.step(l.prevAt, second(l.level, 50))
+	if len(why) == 0 || why[0] != Revived || slices.Contains(why, Returned) {
+		t.Errorf("moved for %q, want %q first, and never %q", why, Revived, Returned)
+	}
+}
+
 func TestLaunchDoesNotGoBackToWhatWasWorse(t *testing.T) {
 	l := learnt(22, .12)
-	l.launch.fell, l.launch.fellBy, l.launch.turned, l.launch.steps = *second(32, 126), .69, -1, 2
+	l.launch.before, l.launch.was, l.launch.turned, l.launch.steps = *second(32, 126), 22/.69, -1, 2
 	l.step(l.prevAt, second(22, 152)) // as good as at rest, so there is room above
 	if most := math.Sqrt(22 * 22 / .69); l.level > most+.01 || l.level < 22 {
 		t.Errorf("32 requests brought fewer answers than 22, and the level is %.1f, want no more than half-way back, %.1f", l.level, most)
@@ -199,7 +213,7 @@ func TestShareThatOthersTookIsNotTheOriginsFault(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		l := learnt(8, .05)
 		l.shared = shared
-		l.launch.fell, l.launch.fellBy, l.launch.turned = *second(16, 100), .5, -1
+		l.launch.before, l.launch.was, l.launch.turned = *second(16, 100), 16, -1
 		l.step(l.prevAt, second(8, 50))
 		if slower := l.rest.usual[rules.Browse] > .051; slower == shared || math.Abs(l.level-16) > .01 {
 			t.Errorf("several gateways: %v; half as many requests bring half as many answers: rest is %v and the level %v, want 16 again and rest longer only without others", shared, l.rest.usual[rules.Browse], l.level)
