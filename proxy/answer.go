@@ -9,11 +9,10 @@ import (
 	"encoding/json"
 	"html"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"penstock/proxy/gate"
 	"penstock/proxy/pages"
@@ -60,11 +59,11 @@ var table = map[gate.Reason]words{
 type answer struct {
 	words
 	reason gate.Reason
-	json   []byte // up to the detail
-	usual  []byte // the detail where the request itself is not at fault, quoted
-	final  []byte // the whole, where asking again makes no sense
-	page   string // with open slots
-	head   fasthttp.ResponseHeader
+	json   []byte       // up to the detail
+	usual  []byte       // the detail where the request itself is not at fault, quoted
+	final  []byte       // the whole, where asking again makes no sense
+	page   string       // with open slots
+	head   []byte       // from the status line to what is the same for every form
 	own    rules.Answer // what the operator says instead
 }
 
@@ -88,11 +87,7 @@ func render(overrides ...map[string]*rules.Answer) *answers {
 		a.usual, _ = json.Marshal(a.detail)
 		a.final = a.appendJSON(nil, 0, "")
 		a.page = pages.Render(a.title)
-		a.head.SetStatusCode(a.status)
-		a.head.SetNoDefaultContentType(true)
-		a.head.SetContentTypeBytes(problemJSON)
-		a.head.SetCanonical(hdrReason, reasonBytes[reason])
-		a.head.SetCanonical(hdrCacheControl, noStore)
+		a.head = a.start(a.status)
 		all[reason] = a
 	}
 	return &all
@@ -123,33 +118,52 @@ func jitter(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Int64N(int64(min(d/2+250*time.Millisecond, maxJitter))))
 }
 
-// write sends the answer, in place of all that was to be sent so far. detail replaces the
+// start writes what the head of the answer has in every form.
+func (a *answer) start(status int) []byte {
+	return []byte(statusLines[status] + "Penstock-Reason: " + a.reason.String() + "\r\nCache-Control: no-store\r\n")
+}
+
+// write makes the answer, in place of all that was to be sent so far. detail replaces the
 // usual words where the request itself is at fault; retry is the wait before jitter, 0
 // where asking again makes no sense.
-func (a *answer) write(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
-	resp := &c.Response
-	h := &resp.Header
-	a.head.CopyTo(h)
+func (a *answer) write(r *request, retry time.Duration, detail string) {
 	if retry > 0 {
 		retry = jitter(retry)
-		r.num = strconv.AppendInt(r.num[:0], seconds(retry), 10)
-		h.SetCanonical(hdrRetryAfter, r.num)
 	}
-	if r.head.wantsHTML() {
-		a.writePage(c, r, retry, detail)
-		return
+	page := r.head.wantsHTML()
+	b := append(r.out[:0], a.head...)
+	if page && a.own.Redirect != "" {
+		b = append(r.out[:0], a.start(http.StatusSeeOther)...)
 	}
-	if a.own.JSON != nil {
-		h.SetContentTypeBytes(applicationJSON)
-		resp.SetBodyRaw(a.own.JSON)
-		return
+	b = r.date(b)
+	if retry > 0 {
+		b = append(strconv.AppendInt(append(b, "Retry-After: "...), seconds(retry), 10), "\r\n"...)
 	}
-	if retry == 0 && detail == "" {
-		resp.SetBodyRaw(a.final)
-		return
+	if r.allow != "" {
+		b = append(append(append(b, "Allow: "...), r.allow...), "\r\n"...)
 	}
-	r.out = a.appendJSON(r.out[:0], retry, detail)
-	resp.SetBody(r.out)
+	var body []byte
+	switch {
+	case page && a.own.Redirect != "":
+		b = append(append(append(b, "Location: "...), a.own.Redirect...), "\r\n"...)
+	case page:
+		b = append(b, "Content-Type: text/html; charset=utf-8\r\n"...)
+		body = a.pageFor(r, retry, detail)
+	case a.own.JSON != nil:
+		b = append(b, "Content-Type: application/json\r\n"...)
+		body = a.own.JSON
+	default:
+		b = append(b, "Content-Type: application/problem+json\r\n"...)
+		if body = a.final; retry > 0 || detail != "" {
+			r.text = a.appendJSON(r.text[:0], retry, detail)
+			body = r.text
+		}
+	}
+	b = r.endHead(b, int64(len(body)))
+	if string(r.head.method) != "HEAD" {
+		b = append(b, body...)
+	}
+	r.out = b
 }
 
 func (a *answer) appendJSON(out []byte, retry time.Duration, detail string) []byte {
@@ -169,18 +183,10 @@ func (a *answer) appendJSON(out []byte, retry time.Duration, detail string) []by
 	return append(out, '}', '\n')
 }
 
-func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Duration, detail string) {
-	h := &c.Response.Header
-	if a.own.Redirect != "" {
-		c.Response.SetStatusCode(fasthttp.StatusSeeOther)
-		h.SetContentType("")
-		h.Set("Location", a.own.Redirect)
-		return
-	}
-	h.SetContentTypeBytes(htmlUTF8)
+// pageFor is the answer as a page.
+func (a *answer) pageFor(r *request, retry time.Duration, detail string) []byte {
 	if a.own.Page != nil {
-		c.Response.SetBodyRaw(a.own.Page)
-		return
+		return a.own.Page
 	}
 	if detail == "" {
 		detail = a.detail
@@ -189,7 +195,7 @@ func (a *answer) writePage(c *fasthttp.RequestCtx, r *request, retry time.Durati
 	if m := string(r.head.method); m == "GET" || m == "HEAD" {
 		repost = "0"
 	}
-	c.Response.SetBodyString(strings.NewReplacer(
+	return []byte(strings.NewReplacer(
 		pages.SlotDetail, html.EscapeString(detail),
 		pages.SlotSeconds, strconv.FormatInt(seconds(retry), 10),
 		pages.SlotRepost, repost,
@@ -210,20 +216,3 @@ var (
 
 // seconds rounds up, because a client that comes back early is refused again.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
-
-var (
-	hdrReason       = []byte("Penstock-Reason")
-	hdrCacheControl = []byte("Cache-Control")
-	hdrRetryAfter   = []byte("Retry-After")
-	noStore         = []byte("no-store")
-	problemJSON     = []byte("application/problem+json")
-	applicationJSON = []byte("application/json")
-	htmlUTF8        = []byte("text/html; charset=utf-8")
-
-	reasonBytes = func() (b [64][]byte) {
-		for _, r := range gate.Reasons() {
-			b[r] = []byte(r.String())
-		}
-		return b
-	}()
-)

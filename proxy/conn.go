@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -62,9 +63,8 @@ func passing(err error) bool {
 type conn struct {
 	net.Conn
 	watch *watch
-	ended atomic.Bool // a read has failed or met the end
-	began atomic.Bool // a byte has come
-	muted atomic.Bool
+	ended atomic.Bool  // a read has failed or met the end
+	began atomic.Bool  // a byte has come
 	owes  atomic.Int64 // since when the client owes bytes, in coarse time, below zero if it is a next request; 0: it owes none
 	swept atomic.Bool  // the sweep has ended its wait
 	fed   atomic.Int64 // since when the client does not take what is written; 0: it does
@@ -118,6 +118,8 @@ type watch struct {
 	mu         sync.Mutex
 	conns      map[*conn]struct{}
 	stop       chan struct{}
+	date       atomic.Pointer[[]byte] // a header line
+	second     int64                  // of date, Unix seconds
 }
 
 // sweepEvery is how late a wait may be ended.
@@ -126,7 +128,18 @@ const sweepEvery = 200 * time.Millisecond
 func newWatch(c rules.Client) *watch {
 	w := &watch{head: c.Header, idle: c.Idle, body: c.Body, start: time.Now(), conns: map[*conn]struct{}{}, stop: make(chan struct{})}
 	w.now.Store(1)
+	w.tell(w.start)
 	return w
+}
+
+// tell renews the Date that answers carry.
+func (w *watch) tell(t time.Time) {
+	if w.second == t.Unix() {
+		return
+	}
+	w.second = t.Unix()
+	line := t.UTC().AppendFormat([]byte("Date: "), http.TimeFormat+"\r\n")
+	w.date.Store(&line)
 }
 
 func (w *watch) add(c net.Conn) *conn {
@@ -153,6 +166,7 @@ func (w *watch) run() {
 			return
 		case t := <-tick.C:
 			w.now.Store(max(1, t.Sub(w.start).Milliseconds()))
+			w.tell(t)
 			w.sweep()
 		}
 	}
@@ -180,12 +194,11 @@ func (w *watch) sweep() {
 // writePiece is how much a client must take within its patience, in bytes.
 const writePiece = 64 << 10
 
-// Write drops what is written to a muted connection. A client that takes no more of it
-// is let go by the sweep.
-func (c *conn) Write(b []byte) (n int, err error) {
-	if c.muted.Load() {
-		return len(b), nil
-	}
+// Write is for fasthttp, whose answers go nowhere: ours are sent.
+func (c *conn) Write(b []byte) (int, error) { return len(b), nil }
+
+// send writes to the client. One that takes no more of it is let go by the sweep.
+func (c *conn) send(b []byte) (n int, err error) {
 	for more := true; more && err == nil; more = n < len(b) {
 		c.fed.Store(c.watch.now.Load())
 		var m int
@@ -195,10 +208,6 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	c.fed.Store(0)
 	return n, err
 }
-
-// mute lets nothing more out: an answer that nobody asked for would be taken for the
-// answer to the next request.
-func (c *conn) mute() { c.muted.Store(true) }
 
 // abort makes the connection end in a reset.
 func (c *conn) abort() {
@@ -240,17 +249,18 @@ type upload struct {
 	silence time.Duration        // the longest wait for more of it; 0: a deadline for the whole is set
 	left    int64                // bytes that may still come; must still come if not chunked
 	chunked bool
+	ended   bool  // it is whole, and there is nothing more to read
 	err     error // why it failed, if it did
 }
 
 // upload is the request's body, within limit bytes. One of known length must be within
 // it already.
 func (r *request) upload(limit int64, silence time.Duration) *upload {
-	u := &upload{from: r.c.RequestBodyStream(), conn: r.conn, c: r.c, silence: silence, left: limit, chunked: r.head.length < 0}
-	if !u.chunked {
-		u.left = int64(r.head.length)
+	r.up = upload{from: r.c.RequestBodyStream(), conn: r.conn, c: r.c, silence: silence, left: limit, chunked: r.head.length < 0}
+	if !r.up.chunked {
+		r.up.left = int64(r.head.length)
 	}
-	return u
+	return &r.up
 }
 
 var errUploadTooLarge = errors.New("read body: larger than allowed")
@@ -274,6 +284,7 @@ func (u *upload) Read(b []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		u.fail(err)
 	}
+	u.ended = err == io.EOF || err == nil && !u.chunked && u.left == 0
 	return n, err
 }
 

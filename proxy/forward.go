@@ -55,11 +55,10 @@ func (p *Proxy) forward(r *request) {
 func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload, started time.Time) {
 	var e *upstream.Error
 	errors.As(err, &e)
-	r.c.Response.Reset()
 	switch {
 	case up != nil && up.err != nil:
 		r.end = gate.End{Kind: gate.Refused}
-		defer r.c.SetConnectionClose()
+		r.last = true
 		switch {
 		case errors.Is(up.err, errUploadTooLarge):
 			p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")

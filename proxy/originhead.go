@@ -14,7 +14,7 @@ import (
 // originHead writes the request line and the headers for the origin.
 func (r *request) originHead(started time.Time) []byte {
 	h := &r.head
-	b := append(append(append(r.out[:0], h.method...), ' '), h.target...)
+	b := append(append(append(r.asked[:0], h.method...), ' '), h.target...)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = r.appendHost(b)
 	var forwardedFor, proto, forwardedHost []byte
@@ -51,8 +51,8 @@ func (r *request) originHead(started time.Time) []byte {
 		b = strconv.AppendInt(b, started.Add(r.set.Origin.ResponseTimeout).UnixMilli(), 10)
 		b = append(b, "\r\n"...)
 	}
-	r.out = append(b, "\r\n"...)
-	return r.out
+	r.asked = append(b, "\r\n"...)
+	return r.asked
 }
 
 func (r *request) declaresLength() bool {

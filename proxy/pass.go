@@ -340,9 +340,8 @@ func (p *Proxy) setPass(r *request, k pass) {
 		return
 	}
 	text := p.passes.write(r.facts.Sale.Name, k)
-	h := &r.c.Response.Header
-	h.Add("Set-Cookie", passCookie+"="+text+"; Path=/; Max-Age="+strconv.FormatInt(age, 10)+r.passAttributes())
-	h.Set(passHeader, text)
+	r.line("Set-Cookie", passCookie+"="+text+"; Path=/; Max-Age="+strconv.FormatInt(age, 10)+r.passAttributes())
+	r.line(passHeader, text)
 }
 
 // endPass takes the pass of a unit that went back from who has shown it. If its bearer
@@ -354,7 +353,7 @@ func (p *Proxy) endPass(r *request, token gate.Token) {
 	case rest.until > time.Now().Unix():
 		p.setPass(r, rest)
 	default:
-		r.c.Response.Header.Add("Set-Cookie", passCookie+"=; Path=/; Max-Age=0"+r.passAttributes())
+		r.line("Set-Cookie", passCookie+"=; Path=/; Max-Age=0"+r.passAttributes())
 	}
 }
 

@@ -105,8 +105,10 @@ type request struct {
 	facts   gate.Facts
 	end     gate.End
 	held    uint32 // bit i: gate i is owed a Release
-	out     []byte // scratch
-	num     []byte
+	out     []byte // of the answer, what is to be written next
+	lines   []byte // header lines of the answer, beside those it always has
+	text    []byte // scratch: the body of an answer of ours
+	asked   []byte // scratch: the head of the request to the origin
 	account []byte // memory of facts.Account
 	item    []byte // and of facts.Item
 	body    []byte // of a sale, read whole
@@ -118,14 +120,16 @@ type request struct {
 	newVisitor string
 	kind       *kind
 	answered   gate.Reason
-	bodiless   int       // bodied, unsaid, or the length the answer says its body would have
+	up         upload    // the body on its way in
 	whole      bool      // the body has been read whole
+	allow      string    // with a refusal for its method: those it may have
 	lapsed     bool      // an observed sale's request whose facts cannot be used
 	waits      *waiter   // while it holds a unit and nothing was sent: who asks again may take its place
 	pass       pass      // that was shown, if it is good
 	raised     bool      // it counts among its bearer's requests under way
 	decided    time.Time // when the stock gate answered
-	streaming  bool      // the answer is still being written when Handle returns
+	begun      bool      // bytes of the answer have been written
+	last       bool      // the connection ends with this answer
 	late       bool      // it was answered and counted, only its end was not known
 }
 
@@ -224,36 +228,36 @@ func (p *Proxy) gone(r *request) bool {
 
 // abandon ends a request that nobody waits for any more, and of which nothing was sent.
 func (p *Proxy) abandon(r *request) {
-	r.conn.mute() // one that half-closed still listens, and an empty answer would read as 200 OK
 	r.end = gate.End{Kind: gate.Unsent}
 	r.answered = gate.ClientGone
-	r.c.SetConnectionClose()
+	r.last = true
 }
 
 // refuse answers the client. detail is in the client's words, "" for the usual ones.
 func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 	r.answered = v.Reason
-	r.kind.answers[v.Reason].write(r.c, r, v.Retry, string(detail))
-	if r.unread() || v.Reason == gate.BadRequest || p.draining.Load() {
-		r.c.SetConnectionClose()
-	}
+	r.lines = r.lines[:0]
+	r.last = r.last || r.unread() || v.Reason == gate.BadRequest || p.draining.Load()
 	p.greet(r)
 	p.handPass(r)
+	r.kind.answers[v.Reason].write(r, v.Retry, string(detail))
 }
 
-// finish settles a request, whatever way Handle was left. An answer that is still
-// being written settles when it is done.
+// finish settles a request, whatever way Handle was left, and sends what is left of its
+// answer.
 func (p *Proxy) finish(r *request) {
 	if e := recover(); e != nil {
 		p.panicked(e)
-		r.c.Response.Reset()
-		p.refuse(r, gate.Verdict{Reason: gate.Internal}, "")
-		r.c.SetConnectionClose()
-		r.streaming = false
+		r.last = true
+		if r.begun {
+			r.cut()
+		} else {
+			p.refuse(r, gate.Verdict{Reason: gate.Internal}, "")
+		}
 	}
-	if !r.streaming {
-		p.settle(r)
-	}
+	p.settle(r)
+	p.say(r)
+	p.put(r)
 }
 
 // settle is the one place where everything taken is given back, last taken first.
@@ -268,7 +272,6 @@ func (p *Proxy) settle(r *request) {
 	if won {
 		p.logWinner(r)
 	}
-	p.put(r)
 }
 
 const everything = 1<<gates - 1

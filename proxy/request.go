@@ -50,17 +50,19 @@ func (p *Proxy) begin(c *fasthttp.RequestCtx) *request {
 }
 
 func (p *Proxy) put(r *request) {
-	if r.conn != nil {
-		r.conn.answered(r.unread() || r.head.length > 0 && !r.whole)
-	}
 	r.c, r.conn, r.ruled, r.kind = nil, nil, nil, nil
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
-	r.trusted, r.newVisitor, r.answered, r.streaming = false, "", gate.Unset, false
+	r.trusted, r.newVisitor, r.answered = false, "", gate.Unset
+	r.out, r.begun, r.last = r.out[:0], false, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
+	r.up, r.allow = upload{}, ""
 	r.pass, r.raised = pass{}, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
+	}
+	if cap(r.out) > keepBody {
+		r.out = nil
 	}
 	p.requests.Put(r)
 }
@@ -82,8 +84,8 @@ func (p *Proxy) readHead(r *request) bool {
 	}
 	if hit.Refuse != "" {
 		if hit.Method {
+			r.allow = r.set.Allowed(&r.path)
 			p.refuse(r, gate.Verdict{Reason: gate.Method}, fault(hit.Refuse))
-			r.c.Response.Header.Set("Allow", r.set.Allowed(&r.path))
 			return false
 		}
 		return p.bad(r, fault(hit.Refuse))
@@ -212,6 +214,7 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		return false
 	}
 	err := r.fill(r.upload(limit, 0))
+	r.last = err != nil
 	switch {
 	case err == nil:
 	case errors.Is(err, errUploadTooLarge):
@@ -222,7 +225,6 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		p.bad(r, "the body does not end where it should")
 	}
 	if err != nil {
-		r.c.SetConnectionClose()
 		return false
 	}
 	kind := r.head.contentType
@@ -251,10 +253,24 @@ func (r *request) fill(u *upload) error {
 	}
 }
 
+// outstanding is how much of the body has not been read, in bytes; below 0: nobody knows.
+func (r *request) outstanding() int64 {
+	switch {
+	case r.whole || r.up.ended:
+		return 0
+	case r.up.err != nil:
+		return -1
+	case r.up.from != nil && !r.up.chunked:
+		return r.up.left
+	}
+	return int64(r.head.length)
+}
+
 // unread reports whether so much of the body is outstanding that the connection is
 // better closed than drained.
 func (r *request) unread() bool {
-	return !r.whole && (r.head.length < 0 || r.head.length > drainable)
+	n := r.outstanding()
+	return n < 0 || n > drainable
 }
 
 // drainable is the most of a refused body that is read to keep its connection, bytes.
@@ -263,7 +279,7 @@ const drainable = 16 << 10
 // greet hands a newcomer the cookie that makes it known.
 func (p *Proxy) greet(r *request) {
 	if r.newVisitor != "" {
-		r.c.Response.Header.Add("Set-Cookie", visitorCookie+"="+r.newVisitor+"; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax")
+		r.line("Set-Cookie", visitorCookie+"="+r.newVisitor+"; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax")
 	}
 }
 

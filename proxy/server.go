@@ -180,10 +180,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // malformed answers what fasthttp could not parse.
 func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
-	if cc, ok := c.Conn().(*conn); ok && !cc.began.Load() {
-		c.Response.Reset() // nothing was ever asked: an answer would be taken for the next one
-		cc.mute()
-		return
+	conn, _ := c.Conn().(*conn)
+	if conn == nil || !conn.began.Load() {
+		return // nothing was ever asked: an answer would be taken for that to the next request
 	}
 	reason := gate.BadRequest
 	var small *fasthttp.ErrSmallBuffer
@@ -198,8 +197,9 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	}
 	u := p.current.Load()
 	u.rest.reasons[reason].Inc()
-	u.rest.answers[reason].write(c, &request{ruled: u, c: c}, 0, "")
-	c.SetConnectionClose()
+	r := &request{ruled: u, c: c, conn: conn, last: true}
+	u.rest.answers[reason].write(r, 0, "")
+	r.flush()
 }
 
 // ask puts the question of gate i, and takes the time if it may wait.

@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"context"
-	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,11 +23,12 @@ func TestEventStreamHoldsNoSlot(t *testing.T) {
 		g := newServedRig(t)
 		r := g.begun(nil)
 		ex := &upstream.Exchange{Length: -1, Header: []upstream.Field{{Name: []byte("content-type"), Value: []byte(kind)}}}
-		g.proxy.streamRest(r, ex, nil)
+		s := g.proxy.holds(r, ex)
 		if n, m := g.probes[slot].held(), g.probes[place].held(); n != want || m != 1 {
 			t.Errorf("%q: while it goes on %d slots and %d places are held, want %d and 1", kind, n, m, want)
 		}
-		r.c.Response.CloseBodyStream()
+		s.stop()
+		g.proxy.settle(r)
 		g.balanced(t)
 		if end := g.probes[slot].ends[0]; want == 0 && (end.Kind != gate.Answered || end.Status != 200 || end.Took <= 0) {
 			t.Errorf("%q: the slot was told %+v, want a useful answer", kind, end)
@@ -102,8 +102,7 @@ func TestSlowReaderHoldsNoSlot(t *testing.T) {
 					sale = g.set.Sales[0]
 				}
 				r := g.begun(sale)
-				g.proxy.streamRest(r, &upstream.Exchange{Length: 1 << 20}, []byte("begin"))
-				body := r.c.Response.BodyStream()
+				s := g.proxy.holds(r, &upstream.Exchange{Length: 1 << 20})
 				time.Sleep(c.after)
 				if c.want >= 0 {
 					synctest.Wait()
@@ -114,12 +113,9 @@ func TestSlowReaderHoldsNoSlot(t *testing.T) {
 						t.Errorf("%d places are held, want 1", n)
 					}
 				}
-				io.Copy(io.Discard, body) // breaks off
-				for range 2 {
-					if err := body.(io.Closer).Close(); err != nil {
-						t.Error(err)
-					}
-				}
+				s.broken = !c.sale
+				s.stop()
+				g.proxy.settle(r)
 				time.Sleep(2 * longAnswer)
 				g.balanced(t)
 				if end := g.probes[slot].ends[0]; c.want == 1 && (end.Kind != gate.Answered || end.Status != 200 || end.Took != time.Second) {

@@ -29,6 +29,15 @@ type Exchange struct {
 	err      error // why Read cannot
 }
 
+// Buffered is how many bytes have come from the origin that Read has not given yet: the
+// next Read need not wait if there are any.
+func (e *Exchange) Buffered() int {
+	if e.c == nil {
+		return 0
+	}
+	return e.c.br.Buffered()
+}
+
 var errNotWaiting = errors.New("exchange is closed or failed")
 
 func isHEAD(head []byte) bool { return bytes.HasPrefix(head, []byte("HEAD ")) }
