@@ -76,7 +76,7 @@ func pinned(t testing.TB, raw string) *fasthttp.RequestCtx {
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
 	c := new(fasthttp.RequestCtx)
-	c.Init2(newWatch(rules.Client{}).add(nowhere{a}), quiet{}, false)
+	c.Init2(newWatch(rules.Client{}, 1).admit(nowhere{a}), quiet{}, false)
 	go b.Write([]byte(raw))
 	if err := c.Request.Header.Read(bufio.NewReader(a)); err != nil {
 		t.Fatal(err)

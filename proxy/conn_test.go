@@ -19,10 +19,10 @@ var patience = rules.Client{Header: 10 * time.Second, Body: 30 * time.Second, Id
 // watched is one end of a pipe under a running watch, and the client's end.
 func watched(t *testing.T) (*conn, net.Conn) {
 	t.Helper()
-	w := newWatch(patience)
+	w := newWatch(patience, 1000)
 	go w.run()
 	ours, theirs := net.Pipe()
-	c := w.add(ours)
+	c := w.admit(ours)
 	t.Cleanup(func() { close(w.stop); c.Close(); theirs.Close() })
 	return c, theirs
 }
@@ -46,10 +46,10 @@ func TestWaitsForTheClient(t *testing.T) {
 		want  time.Duration
 	}{
 		{"silent from the start", func(*conn, net.Conn) {}, patience.Header},
-		{"idle after an answer", func(c *conn, _ net.Conn) { c.handling(); c.answered(false) }, patience.Idle},
-		{"rest of a body after an answer", func(c *conn, _ net.Conn) { c.handling(); c.answered(true) }, patience.Header},
+		{"idle after an answer", func(c *conn, _ net.Conn) { c.handling(0); c.answered(false) }, patience.Idle},
+		{"rest of a body after an answer", func(c *conn, _ net.Conn) { c.handling(0); c.answered(true) }, patience.Header},
 		{"second head begun after a long idle time", func(c *conn, client net.Conn) {
-			c.handling()
+			c.handling(0)
 			c.answered(false)
 			time.Sleep(patience.Idle - time.Second)
 			go client.Write([]byte("G"))
@@ -82,7 +82,7 @@ func TestWaitsForTheClient(t *testing.T) {
 func TestNobodyIsHurriedWhileARequestIsHandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, client := watched(t)
-		c.handling()
+		c.handling(0)
 		go func() { time.Sleep(time.Hour); client.Write([]byte("b")) }()
 		if got, err := waits(c); err != nil || got != time.Hour {
 			t.Errorf("the read ended after %v with %v, want a byte after an hour", got, err)
@@ -94,7 +94,7 @@ func TestHeadAtTheLastMomentIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, client := watched(t)
 		time.Sleep(patience.Header + 2*sweepEvery) // the sweep has given up, nobody has read yet
-		c.handling()
+		c.handling(0)
 		go client.Write([]byte("b"))
 		if _, err := waits(c); err != nil {
 			t.Errorf("the body cannot be read: %v", err)
@@ -119,7 +119,7 @@ func TestClosedConnectionsAreForgotten(t *testing.T) {
 func TestClientThatTakesNothingIsLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := watched(t)
-		c.handling()
+		c.handling(0)
 		began := time.Now()
 		n, err := c.send([]byte("answer"))
 		if got := time.Since(began); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !about(got, patience.Body) {
@@ -131,7 +131,7 @@ func TestClientThatTakesNothingIsLetGo(t *testing.T) {
 func TestSlowReaderGetsAllOfALargeAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, client := watched(t)
-		c.handling()
+		c.handling(0)
 		sent := strings.Repeat("0123456789abcdef", 10*writePiece/16)
 		go func() { c.send([]byte(sent)); c.Close() }()
 		var got strings.Builder
@@ -173,7 +173,7 @@ func TestAcceptOutlivesWant(t *testing.T) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
 		told := 0
-		l := &listener{Listener: &scarce{errs: errs, conn: ours}, watch: newWatch(patience), failed: func(error) { told++ }}
+		l := &listener{Listener: &scarce{errs: errs, conn: ours}, watch: newWatch(patience, 1000), failed: func(error) { told++ }}
 		began := time.Now()
 		c, err := l.Accept()
 		if err != nil || told != len(errs) {
@@ -192,7 +192,7 @@ func TestAcceptEndsWithItsListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	l := &listener{Listener: ln, watch: newWatch(patience), failed: func(error) { t.Error("a closed listener is no want") }}
+	l := &listener{Listener: ln, watch: newWatch(patience, 1000), failed: func(error) { t.Error("a closed listener is no want") }}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want the listener's end", err)
 	}
@@ -214,7 +214,7 @@ func linked(t *testing.T) (*conn, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newWatch(patience).add(ours)
+	c := newWatch(patience, 1000).admit(ours)
 	t.Cleanup(func() { c.Close(); client.Close() })
 	return c, client.(*net.TCPConn)
 }

@@ -35,7 +35,7 @@ func (p *Proxy) forward(r *request) {
 		req.Body, req.Length = bytes.NewReader(r.body), int64(len(r.body))
 	case r.whole:
 	case r.head.length != 0:
-		up = r.upload(r.set.Client.MaxBody, r.set.Client.Body)
+		up = r.upload(r.set.Client.MaxBody, r.set.Client.Body, false)
 		req.Body, req.Length = up, int64(r.head.length)
 	}
 	ex, err := r.origin.Do(p.ctx, &req)

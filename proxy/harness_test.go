@@ -150,6 +150,7 @@ type rig struct {
 	set    *rules.Set
 	probes [gates]*probe
 	proxy  *Proxy
+	srv    *Server
 	addr   string
 	log    *bytes.Buffer
 }
@@ -222,6 +223,7 @@ func newRig(t testing.TB, change func(*rules.Set)) *rig {
 	}
 	g.addr = ln.Addr().String()
 	srv := g.proxy.Server(g.set)
+	g.srv = srv
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	t.Cleanup(func() {

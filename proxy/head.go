@@ -71,6 +71,9 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	if h.length = header.ContentLength(); h.length < -1 {
 		h.length = 0
 	}
+	if k, ok := c.Conn().(*conn); ok && k.pad != padNone {
+		h.length-- // see expect
+	}
 	switch string(header.Protocol()) {
 	case "HTTP/1.1":
 		h.http10 = false

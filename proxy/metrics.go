@@ -24,6 +24,9 @@ type metrics struct {
 	origin    *prometheus.HistogramVec
 	panics    prometheus.Counter
 	acceptErr prometheus.Counter
+	surplus   prometheus.Counter
+
+	connections [2]prometheus.Gauge // in use, idle
 
 	passes     *prometheus.CounterVec
 	voidPasses prometheus.Counter
@@ -43,8 +46,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reg.MustRegister(h)
 		return h
 	}
+	connections := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "penstock", Name: "connections", Help: "Connections of clients: active, or idle for a second and more.",
+	}, []string{"state"})
+	reg.MustRegister(connections)
 	passes := counter("passes_total", "Passes of who holds a unit: issued, issued again, used, too many of a bearer at a time; void ones, which have no sale.", "sale", "event")
 	return &metrics{
+		connections: [2]prometheus.Gauge{connections.WithLabelValues("active"), connections.WithLabelValues("idle")},
+		surplus:     counter("connections_refused_total", "Connections over the budget that descriptors allow, refused or closed.").WithLabelValues(),
+
 		passes: passes, voidPasses: passes.WithLabelValues("", "void"),
 		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),
 		watched:   counter("observed_refusals_total", "Refusals that only watched (enforce: false), by gate and reason.", "sale", "gate", "reason"),

@@ -92,7 +92,8 @@ type Proxy struct {
 	throttle  throttle
 
 	requests sync.Pool
-	draining atomic.Bool
+	draining atomic.Bool    // answers end their connections
+	leaving  atomic.Bool    // new requests are refused
 	late     sync.WaitGroup // requests whose answer is still awaited after we gave up
 	ctx      context.Context
 }
@@ -124,6 +125,8 @@ type request struct {
 	whole      bool      // the body has been read whole
 	allow      string    // with a refusal for its method: those it may have
 	lapsed     bool      // an observed sale's request whose facts cannot be used
+	here       presence  // while it waits for the origin
+	left       bool      // its client has left meanwhile
 	waits      *waiter   // while it holds a unit and nothing was sent: who asks again may take its place
 	pass       pass      // that was shown, if it is good
 	raised     bool      // it counts among its bearer's requests under way
@@ -186,6 +189,10 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 			continue
 		}
 		if i == slot && p.replaced(r) { // it was not refused: it gave way
+			return false
+		}
+		if r.left {
+			p.abandon(r)
 			return false
 		}
 		r.end = gate.End{Kind: gate.Refused}

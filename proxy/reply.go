@@ -100,6 +100,8 @@ func (p *Proxy) say(r *request) {
 		r.c.SetConnectionClose()
 	}
 	if r.conn != nil {
-		r.conn.answered(r.outstanding() != 0)
+		rest := r.outstanding() != 0
+		r.conn.lingers = r.last && (rest || r.conn.ahead > 0)
+		r.conn.answered(rest)
 	}
 }

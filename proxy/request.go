@@ -44,10 +44,14 @@ func (p *Proxy) begin(c *fasthttp.RequestCtx) *request {
 	r.facts = gate.Facts{At: c.Time(), Priority: rules.Browse}
 	r.kind = r.rest
 	if r.conn, _ = c.Conn().(*conn); r.conn != nil {
-		r.conn.handling()
+		r.conn.handling(headSize(&c.Request.Header))
+		r.last = r.conn.requests >= maxRequests
 	}
 	return r
 }
+
+// maxRequests ends a connection now and then, so that load spreads after a restart.
+const maxRequests = 1000
 
 func (p *Proxy) put(r *request) {
 	r.c, r.conn, r.ruled, r.kind = nil, nil, nil, nil
@@ -56,7 +60,7 @@ func (p *Proxy) put(r *request) {
 	r.trusted, r.newVisitor, r.answered = false, "", gate.Unset
 	r.out, r.begun, r.last = r.out[:0], false, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
-	r.up, r.allow = upload{}, ""
+	r.up, r.allow, r.left = upload{}, "", false
 	r.pass, r.raised = pass{}, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
@@ -74,6 +78,11 @@ const keepBody = 64 << 10
 func (p *Proxy) readHead(r *request) bool {
 	if f := r.head.scan(r.c); f != "" {
 		return p.bad(r, f)
+	}
+	if r.conn != nil && r.conn.surplus {
+		r.last = true
+		p.refuse(r, gate.Verdict{Reason: gate.Overloaded, Retry: time.Second}, "")
+		return false
 	}
 	r.path.Parse(r.head.rawPath)
 	r.params.query = r.head.query
@@ -93,7 +102,7 @@ func (p *Proxy) readHead(r *request) bool {
 	if r.head.override && r.enforced.OnSalePath(&r.path) {
 		return p.bad(r, "the method may not be overridden here")
 	}
-	if p.draining.Load() {
+	if p.leaving.Load() {
 		p.refuse(r, gate.Verdict{Reason: gate.Draining, Retry: time.Second}, "")
 		return false
 	}
@@ -209,11 +218,7 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
 		return false
 	}
-	if err := r.c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		p.refuse(r, gate.Verdict{Reason: gate.Internal, Err: err}, "")
-		return false
-	}
-	err := r.fill(r.upload(limit, 0))
+	err := r.fill(r.upload(limit, patience, true))
 	r.last = err != nil
 	switch {
 	case err == nil:
@@ -270,7 +275,7 @@ func (r *request) outstanding() int64 {
 // better closed than drained.
 func (r *request) unread() bool {
 	n := r.outstanding()
-	return n < 0 || n > drainable
+	return n < 0 || n > drainable || r.conn != nil && r.conn.waiting // nobody knows whether the body comes
 }
 
 // drainable is the most of a refused body that is read to keep its connection, bytes.

@@ -118,25 +118,33 @@ type Server struct {
 	p     *Proxy
 	srv   *fasthttp.Server
 	watch *watch
+	ln    net.Listener
 }
 
 // Server makes the front for p, with the limits of set's client section.
 func (p *Proxy) Server(set *rules.Set) *Server {
-	return &Server{p: p, watch: newWatch(set.Client), srv: &fasthttp.Server{
+	s := &Server{p: p, watch: newWatch(set.Client, budget(set)), srv: &fasthttp.Server{
 		Handler:                      p.Handle,
 		ErrorHandler:                 p.malformed,
 		HeaderReceived:               bodiless,
-		Concurrency:                  1 << 20, // our own gates decide; theirs resets connections
+		ExpectHandler:                p.expect,
+		Concurrency:                  1 << 24, // our own budget decides; theirs resets connections
 		ReadBufferSize:               set.Client.MaxHeader,
 		StreamRequestBody:            true,
 		MaxRequestBodySize:           1, // nothing is read ahead of the handler
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
+		NoDefaultDate:                true,
 		SecureErrorLogMessage:        true,
-		CloseOnShutdown:              true,
 		Logger:                       quiet{},
 	}}
+	s.watch.report = func(all, parked int) {
+		p.metrics.connections[0].Set(float64(all - parked))
+		p.metrics.connections[1].Set(float64(parked))
+		p.metrics.surplus.Add(float64(s.watch.refused.Swap(0)))
+	}
+	return s
 }
 
 // bodiless spares a request that says it has no body the making, and the draining, of a
@@ -155,19 +163,56 @@ func (quiet) Printf(string, ...any) {}
 
 // Serve accepts connections until Shutdown closes ln. It is called once.
 func (s *Server) Serve(ln net.Listener) error {
+	lot, err := newLot(s.again)
+	if err != nil {
+		return err
+	}
+	s.watch.mu.Lock()
+	s.watch.lot, s.ln = lot, ln
+	s.watch.mu.Unlock()
 	go s.watch.run()
+	go s.watch.wake()
 	return s.srv.Serve(&listener{Listener: ln, watch: s.watch, failed: func(err error) {
 		s.p.metrics.acceptErr.Inc()
 		s.p.warn("accept", err)
 	}})
 }
 
-// Shutdown stops accepting, lets running requests end within ctx, and then waits as
-// long for late answers of the origin.
+// again serves a connection that has been idle.
+func (s *Server) again(c *conn) {
+	defer func() {
+		if e := recover(); e != nil {
+			s.p.panicked(e)
+			c.Close()
+		}
+	}()
+	s.srv.ServeConn(c) // what it says went wrong, the client has been told
+}
+
+// Shutdown stops accepting and lets running requests end within ctx. Meanwhile requests on
+// open connections are served, and are told that the connection ends; in the second half
+// of the time they are refused. Then it waits as long for late answers of the origin.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.p.draining.Store(true)
-	err := s.srv.ShutdownWithContext(ctx)
+	if end, ok := ctx.Deadline(); ok {
+		half := time.AfterFunc(time.Until(end)/2, func() { s.p.leaving.Store(true) })
+		defer half.Stop()
+	}
+	s.watch.mu.Lock()
+	ln := s.ln
+	s.watch.mu.Unlock()
+	if ln == nil {
+		return nil // it never served
+	}
+	err := ln.Close()
+	select {
+	case <-s.watch.drain():
+	case <-ctx.Done():
+		s.watch.cut()
+		err = errors.Join(err, ctx.Err())
+	}
 	close(s.watch.stop)
+	s.watch.lot.file.Close()
 	late := make(chan struct{})
 	go func() { s.p.late.Wait(); close(late) }()
 	select {
@@ -211,8 +256,15 @@ func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
 	if r.waits != nil {
 		ctx = r.waits
 	}
+	if i == slot && r.conn != nil {
+		r.here = presence{Context: ctx, conn: r.conn}
+		ctx = &r.here
+	}
 	started := time.Now()
 	v := g.Admit(ctx, &r.facts)
+	if i == slot {
+		r.left = r.here.end()
+	}
 	took := time.Since(started).Seconds()
 	p.gateTimes[i].Observe(took)
 	if i == stock {

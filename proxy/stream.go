@@ -29,8 +29,14 @@ const (
 // head. The last bytes are left for after the settling.
 func (p *Proxy) stream(r *request, ex *upstream.Exchange, read []byte) {
 	s := p.holds(r, ex)
+	if r.conn != nil && ex.Length < 0 { // it may be silent for long, and a write that fails is no sign then
+		r.conn.watch.follow(r.conn, ex.Interrupter())
+	}
 	defer func() {
 		s.stop()
+		if r.conn != nil {
+			r.conn.unfollow() // before the connection may be another's
+		}
 		ex.Close()
 	}()
 	if ex.Buffered() == 0 && len(read) == 0 && !r.flush() {

@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,6 +44,8 @@ type conn struct {
 	rolling bool        // the body is being read: IdleBody counts
 	odd     bool        // something happened that forbids use again
 	early   atomic.Bool // upload: the reading side has ended
+
+	interrupted atomic.Bool
 }
 
 func newConn(o *Origin, nc net.Conn) *conn {
@@ -62,6 +65,7 @@ func (c *conn) reset() {
 	c.ans = answer{fields: c.ans.fields[:0]}
 	c.rolling, c.odd = false, false
 	c.early.Store(false)
+	c.interrupted.Store(false)
 }
 
 func (c *conn) close() { c.nc.Close() }
@@ -91,6 +95,9 @@ func (c *conn) askQuiet(fd uintptr) {
 func (c *conn) Read(p []byte) (int, error) {
 	if c.rolling {
 		c.read.roll(c.o.conf.IdleBody)
+	}
+	if c.interrupted.Load() {
+		return 0, os.ErrDeadlineExceeded
 	}
 	return c.nc.Read(p)
 }

@@ -29,6 +29,19 @@ type Exchange struct {
 	err      error // why Read cannot
 }
 
+// Interrupter gives a function that ends the Read under way, or the next. It may be
+// called from anywhere until Close.
+func (e *Exchange) Interrupter() func() {
+	c := e.c
+	if c == nil {
+		return func() {}
+	}
+	return func() {
+		c.interrupted.Store(true)
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
 // Buffered is how many bytes have come from the origin that Read has not given yet: the
 // next Read need not wait if there are any.
 func (e *Exchange) Buffered() int {

@@ -1,0 +1,50 @@
+package proxy
+
+// Clients that leave while their requests wait.
+
+import "context"
+
+// presence is the context of a request that may wait: it ends when its client leaves. As
+// long as nobody asks for Done nothing is watched, so that a request that need not wait
+// pays nothing. It is used again after end.
+type presence struct {
+	context.Context // what it ends with in any case
+	conn            *conn
+
+	inner  context.Context
+	cancel context.CancelFunc
+}
+
+// Done is closed when the client has left.
+func (p *presence) Done() <-chan struct{} {
+	if p.inner == nil {
+		p.inner, p.cancel = context.WithCancel(p.Context)
+		p.conn.watch.follow(p.conn, p.cancel)
+	}
+	return p.inner.Done()
+}
+
+// Err is context.Canceled once the client has left.
+func (p *presence) Err() error {
+	if p.inner != nil {
+		return p.inner.Err()
+	}
+	return p.Context.Err()
+}
+
+// end ends the watch and reports whether the client had left.
+func (p *presence) end() (left bool) {
+	if p.inner == nil {
+		return false
+	}
+	p.conn.unfollow()
+	left = p.inner.Err() != nil && p.Context.Err() == nil
+	p.cancel()
+	return left
+}
+
+func (c *conn) unfollow() {
+	c.watch.mu.Lock()
+	c.watch.unfollow(c)
+	c.watch.mu.Unlock()
+}
