@@ -9,10 +9,11 @@ import (
 	"encoding/json"
 	"html"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"penstock/proxy/gate"
 	"penstock/proxy/pages"
@@ -133,7 +134,7 @@ func (a *answer) write(r *request, retry time.Duration, detail string) {
 	page := r.head.wantsHTML()
 	b := append(r.out[:0], a.head...)
 	if page && a.own.Redirect != "" {
-		b = append(r.out[:0], a.start(http.StatusSeeOther)...)
+		b = append(r.out[:0], a.start(fasthttp.StatusSeeOther)...)
 	}
 	b = r.date(b)
 	if retry > 0 {

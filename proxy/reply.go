@@ -9,14 +9,15 @@ package proxy
 // and splicing. It does not know what an answer means.
 
 import (
-	"net/http"
 	"strconv"
+
+	"github.com/valyala/fasthttp"
 )
 
 // statusLines are ready made, by status.
 var statusLines = func() (lines [600]string) {
 	for code := range lines {
-		lines[code] = "HTTP/1.1 " + strconv.Itoa(code) + " " + http.StatusText(code) + "\r\n"
+		lines[code] = "HTTP/1.1 " + strconv.Itoa(code) + " " + fasthttp.StatusMessage(code) + "\r\n"
 	}
 	return lines
 }()

@@ -200,9 +200,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.watch.mu.Lock()
 	ln := s.ln
+	s.ln = nil
 	s.watch.mu.Unlock()
 	if ln == nil {
-		return nil // it never served
+		return nil // it never served, or has left already
 	}
 	err := ln.Close()
 	select {

@@ -7,7 +7,6 @@ package proxy
 
 import (
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +59,7 @@ func (w *watch) tell(t time.Time) {
 		return
 	}
 	w.second = t.Unix()
-	line := t.UTC().AppendFormat([]byte("Date: "), http.TimeFormat+"\r\n")
+	line := t.UTC().AppendFormat([]byte("Date: "), "Mon, 02 Jan 2006 15:04:05 GMT\r\n")
 	w.date.Store(&line)
 }
 

@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+)
+
+// TestBodyIsAskedForLate: who waits to be told gets its refusal first, or a 100 when
+// somebody wants the body.
+func TestBodyIsAskedForLate(t *testing.T) {
+	const shopBody = "qty=1"
+	heads := map[string]string{
+		"fixed":   "Content-Length: 5\r\n",
+		"chunked": "Transfer-Encoding: chunked\r\n",
+	}
+	bodies := map[string]string{"fixed": shopBody, "chunked": "5\r\nqty=1\r\n0\r\n\r\n"}
+	for framing, head := range heads {
+		for name, c := range map[string]struct {
+			line string
+			gate int // that refuses; -1: none
+		}{
+			"an order":                 {"POST /buy.php", -1},
+			"an upload":                {"PUT /files/1", -1},
+			"an order refused":         {"POST /buy.php", inFlightIP},
+			"an order without a place": {"POST /buy.php", place},
+			"an upload refused":        {"PUT /files/1", schedule},
+			"an upload without a slot": {"PUT /files/1", slot},
+		} {
+			t.Run(framing+"/"+name, func(t *testing.T) {
+				g := newRig(t, nil)
+				if c.gate >= 0 {
+					g.probes[c.gate].says = refusing(gate.RateLimited)
+				}
+				cl := g.open()
+				fmt.Fprint(cl, c.line+" HTTP/1.1\r\nHost: shop\r\nCookie: customer=a\r\nContent-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n"+head+"\r\n")
+				asked := c.gate < 0 || c.gate > inFlightAccount && strings.HasPrefix(c.line, "POST")
+				if asked {
+					want := string(sayContinue)
+					got := make([]byte, len(want))
+					if _, err := io.ReadFull(cl, got); err != nil || string(got) != want {
+						t.Fatalf("got %q, %v; want to be told to go on", got, err)
+					}
+					io.WriteString(cl, bodies[framing])
+				}
+				a := read(t, cl.Reader, false)
+				if c.gate >= 0 {
+					if a.StatusCode != 429 || a.Close != !asked || g.shop.count() != 0 {
+						t.Errorf("got %d, close: %v, %d sent", a.StatusCode, a.Close, g.shop.count())
+					}
+				} else if got := <-g.shop.arrived; a.StatusCode != 200 || strings.Contains(got, "Expect") ||
+					!strings.HasSuffix(got, "\r\n\r\n"+shopBody) && !strings.HasSuffix(got, "\r\n\r\n0005\r\n"+shopBody+"\r\n0\r\n\r\n") {
+					t.Errorf("got %d, and the shop %q", a.StatusCode, got)
+				}
+				if a.Close {
+					return
+				}
+				fmt.Fprint(cl, look) // the connection is in step
+				if a := read(t, cl.Reader, false); c.gate < 0 && a.StatusCode != 200 {
+					t.Errorf("the next request got %d", a.StatusCode)
+				}
+			})
+		}
+	}
+}
+
+// TestWhoDoesNotWaitIsUnderstood: a client that sends Expect and the body at once.
+func TestWhoDoesNotWaitIsUnderstood(t *testing.T) {
+	for name, raw := range map[string]string{
+		"fixed":          "PUT /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+		"chunked":        "PUT /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		"no body":        "PUT /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+		"no length":      "GET /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\n\r\n",
+		"HTTP/1.0":       "PUT /f HTTP/1.0\r\nHost: shop\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+		"empty lines":    "\r\n\r\nPUT /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+		"behind another": look + "PUT /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+		"behind chunks":  "PUT /g HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nPUT /f HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+	} {
+		g := newRig(t, nil)
+		puts, hellos := 0, 0
+		for cut := range len(raw) + 1 { // in two packets, cut anywhere
+			c := g.open()
+			io.WriteString(c, raw[:cut])
+			io.WriteString(c, raw[cut:]+look)
+			for range strings.Count(raw, " HTTP/1.") + 1 {
+				if a := read(t, c.Reader, false); a.StatusCode != 200 {
+					t.Fatalf("%s, cut at %d: got %d", name, cut, a.StatusCode)
+				}
+				got := <-g.shop.arrived
+				if strings.HasPrefix(got, "PUT /f") || strings.HasPrefix(got, "GET /f") {
+					puts++
+				}
+				req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(got)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body, _ := io.ReadAll(req.Body); string(body) == "hello" {
+					hellos++
+				}
+			}
+			c.Close()
+		}
+		want := len(raw) + 1
+		if puts != want || strings.Contains(raw, "hello") && hellos != want {
+			t.Errorf("%s: the shop got %d requests, %d of them with their body; want %d", name, puts, hellos, want)
+		}
+	}
+}
+
+// TestRefusalOfALargeBodyIsSeen: closed at once, the connection would end in a reset.
+func TestRefusalOfALargeBodyIsSeen(t *testing.T) {
+	body := strings.Repeat("x", 3<<20)
+	for name, raw := range map[string]string{
+		"fixed":   fmt.Sprintf("POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=a\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
+		"chunked": fmt.Sprintf("POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body),
+		"bad":     "POST /buy.php HTTP/1.1\r\nHost: shop\r\nHost: shop\r\nContent-Length: 3145728\r\n\r\n" + body,
+	} {
+		for range 5 {
+			g := newRig(t, nil)
+			g.probes[schedule].says = refusing(gate.NotOpen)
+			c := g.open()
+			if _, err := io.WriteString(c, raw); err != nil {
+				t.Fatalf("%s: the client could not send its body: %v", name, err)
+			}
+			a := read(t, c.Reader, false)
+			if a.err != nil || a.StatusCode < 400 || !a.Close {
+				t.Errorf("%s: got %d, close: %v, %v", name, a.StatusCode, a.Close, a.err)
+			}
+		}
+	}
+}
+
+func TestDrippingBodiesEnd(t *testing.T) {
+	const perByte = 5 * time.Second
+	for name, c := range map[string]struct {
+		every time.Duration
+		piece int
+		whole bool
+		want  time.Duration // until it is cut; 0: it is not
+	}{
+		"a byte now and then":  {perByte, 1, false, patience.Body},
+		"nothing":              {time.Hour, 1, false, patience.Body},
+		"slow and honest":      {time.Second, 20_000, false, 0},
+		"as slow as may be":    {time.Second, minRate + 10, false, 0},
+		"a little slower":      {time.Second, minRate / 2, false, 2 * patience.Body},
+		"a time for the whole": {time.Second, 1000, true, patience.Body},
+		"within it":            {time.Second, 20_000, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, theirs := watched(t)
+				k.handling(0)
+				const size = 200_000
+				go func() {
+					for left := size; left > 0; left -= c.piece {
+						time.Sleep(c.every)
+						if _, err := theirs.Write(make([]byte, min(c.piece, left))); err != nil {
+							return
+						}
+					}
+				}()
+				r := &request{conn: k, c: &fasthttp.RequestCtx{}}
+				r.head.length = size
+				u := r.upload(0, patience.Body, c.whole)
+				u.from = k
+				began := time.Now()
+				n, err := io.Copy(io.Discard, io.LimitReader(u, size))
+				took := time.Since(began)
+				theirs.Close()
+				time.Sleep(2 * c.every) // until the client has noticed
+				switch {
+				case c.want == 0 && (err != nil || n != size):
+					t.Errorf("cut after %v and %d bytes: %v", took, n, err)
+				case c.want > 0 && (!errors.Is(err, os.ErrDeadlineExceeded) || took < c.want-time.Second || took > c.want+time.Second):
+					t.Errorf("ended after %v and %d bytes with %v, want a cut after %v", took, n, err, c.want)
+				}
+			})
+		})
+	}
+}
