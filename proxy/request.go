@@ -116,6 +116,7 @@ func (p *Proxy) readHead(r *request) bool {
 	r.facts.Sale, r.facts.Order, r.facts.Priority = hit.Sale, hit.Order, rules.Order
 	r.kind = r.bySale[hit.Sale]
 	v, f := p.account(r, hit.Sale)
+	r.facts.Hash()
 	if v.OK() {
 		p.showPass(r)
 		return true

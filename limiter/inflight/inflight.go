@@ -8,7 +8,6 @@ package inflight
 
 import (
 	"context"
-	"hash/maphash"
 	"sync"
 	"time"
 
@@ -29,7 +28,6 @@ func ByAccount() gate.Gate { return newCounter(true) }
 
 type counter struct {
 	byAccount bool
-	seed      maphash.Seed
 	stripes   [stripes]stripe
 }
 
@@ -58,7 +56,7 @@ func (s *stripe) at(key uint64) int {
 }
 
 func newCounter(byAccount bool) *counter {
-	return &counter{byAccount: byAccount, seed: maphash.MakeSeed()}
+	return &counter{byAccount: byAccount}
 }
 
 // Admit counts the request, or refuses it as InFlight.
@@ -116,7 +114,7 @@ func (c *counter) most(f *gate.Facts) int {
 
 func (c *counter) key(f *gate.Facts) uint64 {
 	if c.byAccount {
-		return f.HashAccount(c.seed)
+		return f.HashAccount()
 	}
-	return f.HashIP(c.seed)
+	return f.HashIP()
 }

@@ -10,7 +10,6 @@ package rate
 
 import (
 	"context"
-	"hash/maphash"
 	"time"
 
 	"penstock/proxy/gate"
@@ -30,12 +29,11 @@ func ByAccount(keys int) gate.Gate { return newLimiter(keys, true) }
 type limiter struct {
 	byAccount bool
 	start     time.Time // times in the table are counted from here, by the monotonic clock
-	seed      maphash.Seed
 	table     table
 }
 
 func newLimiter(keys int, byAccount bool) *limiter {
-	return &limiter{byAccount: byAccount, start: time.Now(), seed: maphash.MakeSeed(), table: newTable(keys)}
+	return &limiter{byAccount: byAccount, start: time.Now(), table: newTable(keys)}
 }
 
 // Admit charges the request to its key, or answers RateLimited with the time until the
@@ -65,9 +63,9 @@ func (l *limiter) Release(*gate.Facts, gate.End) {}
 // key is never 0: that is an empty way.
 func (l *limiter) key(f *gate.Facts) uint64 {
 	if l.byAccount {
-		return f.HashAccount(l.seed) | 1
+		return f.HashAccount() | 1
 	}
-	return f.HashIP(l.seed) | 1
+	return f.HashIP() | 1
 }
 
 // horizon is as good as never, and far enough from overflow.

@@ -38,6 +38,8 @@ type Facts struct {
 	// Of a sale whose orders are placed by a later request than the one that reserves:
 	Order       bool  // this is the later one; it has no Item and no Units
 	Reservation Token // what it orders, once the stock gate has found it
+
+	ipHash, accountHash uint64 // 0: not computed yet
 }
 
 // Subject is the address that per-address limits count: an IPv4 address whole, an
@@ -53,16 +55,28 @@ func (f *Facts) Subject() netip.Addr {
 
 // HashIP and HashAccount name the subject of a per-address or per-account limit of the
 // sale. With a seed made per process nobody can choose subjects that meet.
-func (f *Facts) HashIP(seed maphash.Seed) uint64 {
+func (f *Facts) HashIP() uint64 {
+	if f.ipHash != 0 {
+		return f.ipHash
+	}
 	ip := f.Subject().As16()
-	return f.inSale(seed, maphash.Bytes(seed, ip[:]))
+	return f.inSale(maphash.Bytes(seed, ip[:]))
 }
 
-func (f *Facts) HashAccount(seed maphash.Seed) uint64 {
-	return f.inSale(seed, maphash.String(seed, f.Account))
+func (f *Facts) HashAccount() uint64 {
+	if f.accountHash != 0 {
+		return f.accountHash
+	}
+	return f.inSale(maphash.String(seed, f.Account))
 }
 
-func (f *Facts) inSale(seed maphash.Seed, subject uint64) uint64 {
+// Hash computes once what several gates will ask for. IP, Account and Sale do not change
+// any more.
+func (f *Facts) Hash() { f.ipHash, f.accountHash = f.HashIP(), f.HashAccount() }
+
+var seed = maphash.MakeSeed()
+
+func (f *Facts) inSale(subject uint64) uint64 {
 	const odd = 0x9e3779b97f4a7c15 // keeps a zero on one side from hiding the other
 	hi, lo := bits.Mul64(subject^odd, maphash.String(seed, f.Sale.Name))
 	return hi ^ lo
