@@ -41,6 +41,10 @@ bench-legacy: ## the same to Apache with mod_php, into cmd/penstock/bench/LEGACY
 	  $(MAKE) -s packages PACKAGES="haproxy apache2 libapache2-mod-php php"
 	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^BenchmarkLegacy$$' -benchtime 1x -timeout 0 -v
 
+bench-peers: ## what a request costs beside nginx, HAProxy and bare fasthttp, into cmd/penstock/bench/PEERS.md
+	@{ command -v wrk && ls /usr/sbin/nginx /usr/sbin/haproxy; } >/dev/null 2>&1 || $(MAKE) -s packages PACKAGES="nginx-light haproxy wrk"
+	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^BenchmarkPeers$$' -benchtime 1x -timeout 0 -v
+
 packages: # installs PACKAGES, and starts none of their services
 	@SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES)
@@ -60,4 +64,4 @@ needs: # what tests cannot do without: Redis, a C compiler for the race detector
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium; }
 
-.PHONY: help build run test check bench bench-overload bench-wire bench-legacy fuzz soak needs packages
+.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak needs packages

@@ -3,8 +3,11 @@
 // maxconn and queue time that a sweep found best, and behind Penstock with
 // `concurrency: auto`, in rounds that take turns. Figures are ratios of one round.
 //
-// It is all benchmarks, which only `make bench-wire` and `make bench-legacy` run; each
-// writes its table beside, into WIRE.md, CARTS.md or LEGACY.md. Crowd, proxy and shop share one
+// And it measures what one request costs, beside nginx, HAProxy and bare fasthttp.
+//
+// It is all benchmarks, which only `make bench-wire`, `make bench-legacy` and `make
+// bench-peers` run; each writes its table beside, into WIRE.md, CARTS.md, LEGACY.md or
+// PEERS.md. Crowd, proxy and shop share one
 // machine: a busy machine makes bad figures, and the crowd's own lag in the table tells.
 // It gives up everything that the wire of a loopback does not have.
 package bench

@@ -10,7 +10,7 @@ import (
 )
 
 const cartConf = `
-listen: ADDR
+listen: "ADDR"
 admin: {listen: "127.0.0.1:0"}
 trusted_proxies: [127.0.0.0/8]
 origin: {url: "http://SHOP"}

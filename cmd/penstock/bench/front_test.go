@@ -57,7 +57,7 @@ func haproxy(s setting) front {
 // penstockConf leaves all that concerns the load at its default, but that buyers wait no
 // longer than HAProxy lets them.
 const penstockConf = `
-listen: ADDR
+listen: "ADDR"
 admin: {listen: "127.0.0.1:0"}
 trusted_proxies: [127.0.0.0/8]
 origin:
@@ -76,7 +76,7 @@ sales:
 func penstock(conf string, pairs ...string) front {
 	return front{"Penstock", func(tb testing.TB, shop string) server {
 		dir, addr := tb.TempDir(), free(tb)
-		file := write(tb, dir, "penstock.yaml", conf, append(pairs, "ADDR", strconv.Quote(addr), "SHOP", shop)...)
+		file := write(tb, dir, "penstock.yaml", conf, append(pairs, "ADDR", addr, "SHOP", shop)...)
 		return start(tb, addr, dir, filepath.Join(bins, "penstock"), "run", "-config", file)
 	}}
 }

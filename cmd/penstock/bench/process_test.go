@@ -24,6 +24,10 @@ var bins string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if addr := os.Getenv(bareAddr); addr != "" {
+		fmt.Fprintln(os.Stderr, serveBare(addr))
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "penstock-bench-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make directory for binaries:", err)
@@ -42,6 +46,7 @@ func run(m *testing.M) int {
 // server is a running process that listens.
 type server struct {
 	addr string
+	pid  int
 	stop func()
 }
 
@@ -60,14 +65,14 @@ func start(tb testing.TB, addr, dir, binary string, args ...string) server {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that its children end, too
 	cmd.WaitDelay = patience
 	if err := cmd.Start(); err != nil {
-		tb.Fatalf("start %s: %v (make bench-wire and bench-legacy install what they need)", binary, err)
+		tb.Fatalf("start %s: %v (make bench-wire, bench-legacy and bench-peers install what they need)", binary, err)
 	}
 	exited := make(chan struct{})
 	go func() {
 		cmd.Wait() // its error is in ProcessState
 		close(exited)
 	}()
-	s := server{addr: addr, stop: func() {
+	s := server{addr: addr, pid: cmd.Process.Pid, stop: func() {
 		cancel()
 		<-exited
 		log.Close()
