@@ -20,8 +20,10 @@ type Set struct {
 	Hash string // hex SHA-256 of the bytes read
 
 	Listen         string
+	TLS            *TLS           // nil: plain
 	TrustedProxies []netip.Prefix // whose forwarded headers are believed
 	ClientIPHeader string         // e.g. "X-Forwarded-For"
+	ProxyProtocol  bool           // every connection begins with a PROXY header, of a trusted proxy
 	Client         Client
 	Health         string // listen address of the token-free probes; "": none
 	Shutdown       Shutdown
@@ -34,6 +36,15 @@ type Set struct {
 	Sales   []*Sale // in order; asked before Routes
 	Routes  []*Route
 	Answers map[string]*Answer // by reason; sale and route overrides come first
+}
+
+// TLS is who the gateway is to its clients, and whom it asks who they are. The files are
+// kept by name as well, so that they can be read again when they change.
+type TLS struct {
+	CertFile, KeyFile, ClientCAFile string // the last may be ""
+
+	Cert      tls.Certificate
+	ClientCAs []*x509.Certificate // empty: clients show no certificate
 }
 
 // Client limits what a client may send, and how slowly.
@@ -166,6 +177,7 @@ type Sale struct {
 	Limits  Limits
 	Answers map[string]*Answer
 	Ref     *OrderRef // nil: the shop's name of an order is not looked for
+	Origins []string  // of pages elsewhere that may ask, as browsers send them: "https://shop.example"; empty: CORS is the shop's
 	Enforce bool      // false: refusals are counted, never effective
 }
 

@@ -140,7 +140,9 @@ func (r *reader) set(v value) *rules.Set {
 	s := &rules.Set{
 		Listen:         v.at("listen").hostPort(true),
 		TrustedProxies: v.at("trusted_proxies").prefixes(),
+		TLS:            front(v.at("tls")),
 		ClientIPHeader: v.at("client_ip").at("header").token(),
+		ProxyProtocol:  v.at("client_ip").at("proxy_protocol").boolean(),
 		Client:         client(v.at("client")),
 		Shutdown:       shutdown(v.at("shutdown")),
 		Secret:         secret(v.at("secret_file")),
@@ -149,8 +151,9 @@ func (r *reader) set(v value) *rules.Set {
 		Store:          store(v.at("store")),
 		Answers:        overrides(v.at("answers")),
 	}
-	v.at("client_ip").at("proxy_protocol")
-	v.at("tls")
+	if s.ProxyProtocol && !v.at("trusted_proxies").given {
+		v.at("client_ip").at("proxy_protocol").fault(nobodyTrusted)
+	}
 	v.at("listen").require(`":8080"`)
 	for _, p := range v.at("trusted_proxies").entries() {
 		if p.prefix().Bits() == 0 {

@@ -88,6 +88,7 @@ const (
 	notPrefix
 	hostBits
 	trustsAll
+	nobodyTrusted
 	sameListener
 	openAdmin
 	notOrigin
@@ -124,6 +125,8 @@ const (
 	itemName
 	notStatus
 	sameOutcome
+	notWebOrigin
+	anyOrigin
 	noUnit
 	sameStep
 	sharedOrder
@@ -179,6 +182,7 @@ var wording = [kinds]struct{ wrong, right string }{
 	notPrefix:       {"%q is neither an address nor a network", `write "192.0.2.7" or "192.0.2.0/24"`},
 	hostBits:        {"%s has bits set behind its mask", "write %s"},
 	trustsAll:       {"%s believes what any client claims to be", "name the networks of your own load balancers"},
+	nobodyTrusted:   {"a PROXY header is taken from trusted_proxies only, and there are none", "add the network of your load balancer to trusted_proxies"},
 	sameListener:    {"%s is taken by %s", "use another port"},
 	openAdmin:       {"is missing while admin listens on %s, which others can reach", "name a file that holds a token, or listen on 127.0.0.1"},
 	notOrigin:       {"%q is not an origin", `write "http://127.0.0.1:8081" or "unix:/run/shop.sock", without a path behind the host`},
@@ -215,6 +219,8 @@ var wording = [kinds]struct{ wrong, right string }{
 	itemName:        {"%q cannot stand in a path as it is", "use letters, digits and . _ ~ - only"},
 	notStatus:       {"%q is not a status or range of statuses", `write "201" or "400-499", from 100 to 599`},
 	sameOutcome:     {"is the same as sold_when, so every answer would be unknown", "let the two differ"},
+	notWebOrigin:    {"%q is not the origin of a page", `write it as browsers send it, in lower case, with a port only where it is not the usual one: "https://shop.example"`},
+	anyOrigin:       {"%q would let any page buy in its visitors' names", `name each: "https://shop.example"`},
 	noUnit:          {"is about units, but the sale has no stock", "add stock to the sale: {units: 1000}"},
 	sameStep:        {"matches requests that the sale's own match does, too", "let the two differ by path, method or a parameter's value"},
 	sharedOrder:     {"matches orders that sale %s on line %d does, too, while both are open", "let one close before the other opens, or make products of one checkout items of one sale"},

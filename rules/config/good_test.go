@@ -77,6 +77,7 @@ func TestEverythingOutsideSales(t *testing.T) {
 	same(t, "listen", s.Listen, "127.0.0.1:8080")
 	same(t, "trusted proxies", s.TrustedProxies, []netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("2001:db8::/32")})
 	same(t, "client header", s.ClientIPHeader, "CF-Connecting-IP")
+	same(t, "proxy protocol", s.ProxyProtocol, true)
 	same(t, "client", s.Client, rules.Client{Header: time.Second, Body: 2 * time.Second, Idle: 3 * time.Second, MaxHeader: 4 << 10, MaxBody: 1 << 30})
 	same(t, "health", s.Health, ":9901")
 	same(t, "shutdown", s.Shutdown, rules.Shutdown{Timeout: 90 * time.Second})
@@ -135,6 +136,8 @@ func TestEverythingInSales(t *testing.T) {
 	same(t, "answers", phone.Answers, map[string]*rules.Answer{
 		"sold_out": {Status: 410, Page: []byte("<p>Sold out.</p>"), JSON: []byte(`{"sold": true}`)},
 	})
+	same(t, "origins", phone.Origins, []string{"https://shop.example", "http://shop.example:8080", "https://[2001:db8::1]:8443", "https://10.0.0.1"})
+	same(t, "no origins", watch.Origins, []string(nil))
 	same(t, "observed ledger", watch.Stock.Ledger, "observe:watch")
 	same(t, "item in the path", watch.Item, &rules.Source{Kind: rules.FromPath, Name: "/w/*"})
 	same(t, "enforce", []bool{phone.Enforce, watch.Enforce}, []bool{true, false})

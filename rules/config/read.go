@@ -78,9 +78,6 @@ func (v value) with(line int, node *yaml.Node) value {
 	switch {
 	case v.key.use == never:
 		v.fault(unavailable)
-	case v.key.use == fixed && (node.Kind != yaml.ScalarNode || node.Value != parseDefault(v.key.def).Value):
-		v.fault(unavailableOr, v.key.def)
-		return v.fallback()
 	case node.Kind == yaml.AliasNode: // told by checkNodes
 	case node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null":
 		v.fault(noValue)

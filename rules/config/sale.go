@@ -134,9 +134,9 @@ func (r *reader) sale(v value, set *rules.Set) *rules.Sale {
 		FreeWhen: answered(v.at("free_when")),
 		Limits:   limits(v.at("limits")),
 		Answers:  overrides(v.at("answers")),
+		Origins:  origins(v.at("cors")),
 		Enforce:  v.at("enforce").boolean(),
 	}
-	v.at("cors")
 	s.Order, s.Ref = orderStep(v, s), orderRef(v)
 	if !s.Closes.IsZero() && !s.Closes.After(s.Opens) {
 		v.at("closes").fault(emptyWindow, v.at("closes").node.Value)

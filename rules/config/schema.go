@@ -33,15 +33,14 @@ type use uint8
 
 const (
 	free  use = iota
-	fixed     // takes its default only
 	never     // takes nothing
 )
 
 var root = key{kids: []key{
 	{name: "listen"},
-	{name: "tls", use: never},
+	{name: "tls", kids: []key{{name: "cert"}, {name: "key"}, {name: "client_ca", def: `""`}}},
 	{name: "trusted_proxies", shape: list},
-	{name: "client_ip", kids: []key{{name: "header", def: "X-Forwarded-For"}, {name: "proxy_protocol", def: "false", use: fixed}}},
+	{name: "client_ip", kids: []key{{name: "header", def: "X-Forwarded-For"}, {name: "proxy_protocol", def: "false"}}},
 	{name: "client", kids: []key{
 		{name: "header", def: "10s"}, {name: "body", def: "30s"}, {name: "idle", def: "75s"},
 		{name: "max_header", def: "32KiB"}, {name: "max_body", def: "10MiB"},
@@ -130,7 +129,7 @@ var saleKeys = []key{
 		{name: "body", def: "64KiB"},
 		{name: "body_timeout", def: "5s"},
 	}},
-	{name: "cors", use: never},
+	{name: "cors", kids: []key{{name: "origins", shape: list}}},
 	answers,
 	{name: "enforce", def: "true"},
 }
