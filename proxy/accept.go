@@ -19,6 +19,7 @@ import (
 // listener wraps what fasthttp accepts from.
 type listener struct {
 	net.Listener
+	front  *front
 	watch  *watch
 	failed func(error) // told of every accept that failed for want of something
 }
@@ -30,7 +31,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil:
-			if k := l.watch.admit(c); k != nil {
+			if k := l.watch.admit(l.front.wrap(c)); k != nil {
 				return k, nil
 			}
 			continue

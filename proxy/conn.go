@@ -185,9 +185,7 @@ func (c *conn) answered(unread bool) {
 
 // abort makes the connection end in a reset.
 func (c *conn) abort() {
-	if tcp, ok := socket(c.Conn).(*net.TCPConn); ok {
-		tcp.SetLinger(0)
-	}
+	_ = reset(c.Conn)
 }
 
 // socket is the connection below all that wraps it.

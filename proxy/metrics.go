@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"penstock/proxy/certs"
 	"penstock/proxy/gate"
 	"penstock/rules"
 )
@@ -27,6 +28,10 @@ type metrics struct {
 	surplus   prometheus.Counter
 
 	connections [2]prometheus.Gauge // in use, idle
+
+	headers    map[error]prometheus.Counter  // of PROXY, by what was wrong with them
+	handshakes map[string]prometheus.Counter // of TLS, likewise
+	forwarded  prometheus.Counter
 
 	passes     *prometheus.CounterVec
 	voidPasses prometheus.Counter
@@ -51,9 +56,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"state"})
 	reg.MustRegister(connections)
 	passes := counter("passes_total", "Passes of who holds a unit: issued, issued again, used, too many of a bearer at a time; void ones, which have no sale.", "sale", "event")
+	headers, handshakes := map[error]prometheus.Counter{}, map[string]prometheus.Counter{}
+	c := counter("proxy_protocol_errors_total", "Connections closed for want of a proper PROXY header.", "reason")
+	for err, name := range headerFaults {
+		headers[err] = c.WithLabelValues(name)
+	}
+	c = counter("tls_handshake_errors_total", "Handshakes that failed: not TLS at all, the client's certificate, too slow, other.", "reason")
+	for _, why := range certs.Whys {
+		handshakes[why] = c.WithLabelValues(why)
+	}
 	return &metrics{
 		connections: [2]prometheus.Gauge{connections.WithLabelValues("active"), connections.WithLabelValues("idle")},
 		surplus:     counter("connections_refused_total", "Connections over the budget that descriptors allow, refused or closed.").WithLabelValues(),
+		headers:     headers, handshakes: handshakes,
+		forwarded: counter("untrusted_forwarded_total", "Requests with X-Forwarded-For from a peer that is not in trusted_proxies.").WithLabelValues(),
 
 		passes: passes, voidPasses: passes.WithLabelValues("", "void"),
 		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),

@@ -117,7 +117,7 @@ func (r *request) appendForwarded(b, forwardedFor, proto, host []byte) []byte {
 	}
 	b = append(peer.AppendTo(b), "\r\n"...)
 	if proto == nil {
-		proto = []byte("http")
+		proto = []byte(r.scheme())
 	}
 	b = appendField(b, []byte("X-Forwarded-Proto"), proto)
 	if host == nil {

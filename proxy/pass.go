@@ -369,7 +369,7 @@ func (p *Proxy) forgetPass(r *request, token gate.Token) (rest pass) {
 // passAttributes are the cookie's. Payment providers send people back by a POST from
 // their own site, which carries no Lax cookie; None is only taken where it is Secure.
 func (r *request) passAttributes() string {
-	if proto, n := r.head.value("X-Forwarded-Proto"); r.trusted && n == 1 && string(proto) == "https" {
+	if r.clientScheme() == "https" {
 		return "; HttpOnly; Secure; SameSite=None"
 	}
 	return "; HttpOnly; SameSite=Lax"

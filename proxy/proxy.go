@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"penstock/proxy/certs"
 	"penstock/proxy/gate"
 	"penstock/rules"
 )
@@ -81,6 +82,7 @@ type Proxy struct {
 	current atomic.Pointer[ruled]
 	secret  secret
 	jwts    *jwts
+	tls     *certs.Front // nil: plain; set by the first Use
 	metrics *metrics
 	log     *slog.Logger
 	tokens  tokens

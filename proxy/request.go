@@ -86,7 +86,7 @@ func (p *Proxy) readHead(r *request) bool {
 	}
 	r.path.Parse(r.head.rawPath)
 	r.params.query = r.head.query
-	r.facts.IP, r.trusted = clientAddr(r.set, &r.head, peerAddr(r.c.RemoteAddr()))
+	p.client(r)
 	hit, ok := p.find(r)
 	if !ok {
 		return false

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"penstock/proxy/certs"
 	"penstock/proxy/gate"
 	"penstock/proxy/upstream"
 	"penstock/rules"
@@ -99,6 +100,10 @@ func (p *Proxy) Use(set *rules.Set) {
 		u.byRoute[r] = &kind{p.metrics.counts("", r.Name), render(set.Answers, r.Answers)}
 	}
 	u.enforced = enforced(set)
+	if p.tls == nil && set.TLS != nil {
+		p.tls = certs.New(set.TLS)
+	}
+	p.UseTLS(set.TLS)
 	if old := p.current.Swap(u); old != nil {
 		old.origin.Close()
 	}
@@ -116,6 +121,7 @@ func enforced(set *rules.Set) *rules.Set {
 // Server is one listener's worth of serving.
 type Server struct {
 	p     *Proxy
+	front *front
 	srv   *fasthttp.Server
 	watch *watch
 	ln    net.Listener
@@ -123,7 +129,7 @@ type Server struct {
 
 // Server makes the front for p, with the limits of set's client section.
 func (p *Proxy) Server(set *rules.Set) *Server {
-	s := &Server{p: p, watch: newWatch(set.Client, budget(set)), srv: &fasthttp.Server{
+	s := &Server{p: p, front: p.front(set), watch: newWatch(set.Client, budget(set)), srv: &fasthttp.Server{
 		Handler:                      p.Handle,
 		ErrorHandler:                 p.malformed,
 		HeaderReceived:               bodiless,
@@ -172,7 +178,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.watch.mu.Unlock()
 	go s.watch.run()
 	go s.watch.wake()
-	return s.srv.Serve(&listener{Listener: ln, watch: s.watch, failed: func(err error) {
+	return s.srv.Serve(&listener{Listener: ln, front: s.front, watch: s.watch, failed: func(err error) {
 		s.p.metrics.acceptErr.Inc()
 		s.p.warn("accept", err)
 	}})

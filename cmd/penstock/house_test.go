@@ -23,16 +23,19 @@ const top = "../.."
 // mayImport is the import table: which packages of ours, and which foreign ones, a
 // package may name outside its tests. One thing knows one thing.
 var mayImport = map[string][]string{
-	"rules":               {},
-	"rules/config":        {"penstock/rules", "gopkg.in/yaml.v3"},
-	"proxy/gate":          {"penstock/rules"},
-	"proxy/gate/gatetest": {"penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid"},
-	"proxy/upstream":      {"golang.org/x/sys/unix"},
-	"proxy/pages":         {},
-	"proxy/resolve":       {"penstock/proxy/gate", "penstock/rules"},
-	"proxy/admin":         {"github.com/prometheus/client_golang/"},
+	"rules":                 {},
+	"rules/config":          {"penstock/rules", "gopkg.in/yaml.v3"},
+	"proxy/gate":            {"penstock/rules"},
+	"proxy/gate/gatetest":   {"penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid"},
+	"proxy/upstream":        {"golang.org/x/sys/unix"},
+	"proxy/pages":           {},
+	"proxy/resolve":         {"penstock/proxy/gate", "penstock/rules"},
+	"proxy/admin":           {"github.com/prometheus/client_golang/"},
+	"proxy/certs":           {"penstock/rules"},
+	"proxy/certs/certstest": {},
+	"proxy/proxyproto":      {},
 	"proxy": {
-		"penstock/proxy/gate", "penstock/proxy/pages", "penstock/proxy/upstream", "penstock/rules",
+		"penstock/proxy/certs", "penstock/proxy/gate", "penstock/proxy/pages", "penstock/proxy/proxyproto", "penstock/proxy/upstream", "penstock/rules",
 		"github.com/valyala/fasthttp", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix",
 		"github.com/golang-jwt/jwt/v5", "github.com/hashicorp/golang-lru/v2",
 	},
