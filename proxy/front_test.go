@@ -253,6 +253,7 @@ func TestCutAnswerOverTLSIsSeenAsCut(t *testing.T) {
 	if raw, err := io.ReadAll(conn); err == nil {
 		t.Errorf("got %q as if it were whole, want an error", raw)
 	}
+	eventually(t, "the request to settle", func() bool { return g.probes[schedule].held() == 0 })
 	g.settled()
 }
 

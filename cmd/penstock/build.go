@@ -34,8 +34,10 @@ type gateway struct {
 	shedder  *shedder.Shedder
 	proxy    *proxy.Proxy
 	reloads  *prometheus.CounterVec
-	moves    *prometheus.CounterVec // of the origin's limit
-	ready    atomic.Bool
+
+	tlsReloads *prometheus.CounterVec
+	moves      *prometheus.CounterVec // of the origin's limit
+	ready      atomic.Bool
 
 	asker         resolve.Client
 	resolved      *prometheus.CounterVec

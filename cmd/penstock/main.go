@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"penstock/rules/config"
 )
@@ -79,7 +80,7 @@ func check(file string, out, errs io.Writer) int {
 		}
 		return 1
 	}
-	for _, w := range config.Warnings(set) {
+	for _, w := range append(config.Warnings(set), config.CertificateWarnings(set.TLS, time.Now())...) {
 		fmt.Fprintf(errs, "%s: warning: %s\n", file, w)
 	}
 	fmt.Fprintf(out, "%s: no faults: %d sales, %d routes\n", file, len(set.Sales), len(set.Routes))

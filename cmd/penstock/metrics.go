@@ -20,15 +20,19 @@ func (g *gateway) register() {
 	g.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "penstock_reload_total", Help: "Times the file was read again, by result.",
 	}, []string{"result"})
+	g.tlsReloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "penstock_tls_reload_total", Help: "Times the certificate's files had changed and were read again, by result.",
+	}, []string{"result"})
 	for _, result := range []string{"applied", "rejected"} {
 		g.reloads.WithLabelValues(result) // there at 0 before the first
+		g.tlsReloads.WithLabelValues(result)
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "penstock_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	info.Set(1)
-	g.registry.MustRegister(g.reloads, g.moves, g.resolved, info, watch{g},
+	g.registry.MustRegister(g.reloads, g.tlsReloads, g.moves, g.resolved, info, watch{g},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
@@ -61,6 +65,7 @@ var (
 	storeWarnings  = desc("store_warnings", "What was found unwise in how the store is set up, at the start; the log says what.")
 	termsMismatch  = desc("terms_mismatch", "1 where the file has other rules for a sale's stock than the store.", "sale")
 	mismatch       = desc("config_mismatch", "1 where the file asks for other units than were loaded.", "sale", "item")
+	certificate    = desc("tls_cert_expiry_seconds", "Until the certificate that clients are shown runs out; below zero: it has.")
 	storeUp        = desc("store_info", "1, with the kind of store; 0 while it does not answer.", "kind")
 )
 
@@ -69,7 +74,7 @@ func (w watch) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		originInFlight, originLimit, originLevel, originPhase, originRate, originResident, originInflated, originElastic,
 		queueDepth, queueWaiting, crowdAdmitted, stockUnits, stockOversold, stockLatched, stockFrozen, stockOutbox, mismatch, storeUp,
-		stockPaused, storeBroken, storeWarnings, termsMismatch,
+		stockPaused, storeBroken, storeWarnings, termsMismatch, certificate,
 	} {
 		ch <- d
 	}
@@ -81,6 +86,9 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	w.origin(gauge)
+	if ends := w.g.proxy.CertificateEnds(); !ends.IsZero() {
+		gauge(certificate, time.Until(ends).Seconds())
+	}
 	if w.g.stock == nil {
 		return
 	}

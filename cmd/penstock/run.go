@@ -77,6 +77,12 @@ func (g *gateway) serve(file string, l listeners, signals <-chan os.Signal) erro
 	}
 	sweeps.Go(func() { g.shedder.Run(background) })
 	sweeps.Go(func() { g.keeper().run(background) })
+	if set.TLS != nil {
+		sweeps.Go(func() { g.tlsFiles().run(background) })
+		for _, w := range config.CertificateWarnings(set.TLS, time.Now()) {
+			g.log.Warn("certificate", "warning", w)
+		}
+	}
 	front := g.proxy.Server(set)
 	desk := admin.Server(admin.Handler(g.adminOptions()))
 	probes := admin.Server(admin.Probes(g.isReady))
@@ -184,12 +190,14 @@ func (g *gateway) isReady(ctx context.Context) error {
 // needsRestart names the first setting that a running process cannot change.
 func needsRestart(old, next *rules.Set) error {
 	for key, pair := range map[string][2]any{
-		"listen":      {old.Listen, next.Listen},
-		"client":      {old.Client, next.Client},
-		"health":      {old.Health, next.Health},
-		"admin":       {old.Admin, next.Admin},
-		"store":       {old.Store, next.Store},
-		"secret_file": {old.Secret, next.Secret},
+		"listen":                   {old.Listen, next.Listen},
+		"tls":                      {old.TLS != nil, next.TLS != nil}, // its files change at any time
+		"client_ip.proxy_protocol": {old.ProxyProtocol, next.ProxyProtocol},
+		"client":                   {old.Client, next.Client},
+		"health":                   {old.Health, next.Health},
+		"admin":                    {old.Admin, next.Admin},
+		"store":                    {old.Store, next.Store},
+		"secret_file":              {old.Secret, next.Secret},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			return fmt.Errorf("%s: this setting changes only with a restart", key)

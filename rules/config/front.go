@@ -39,15 +39,16 @@ func front(v value) *rules.TLS {
 // RereadTLS reads the files of t again. The error names the file and what is wrong.
 func RereadTLS(t *rules.TLS) (*rules.TLS, error) {
 	r := &reader{}
-	node := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
-		scalar("cert"), scalar(t.CertFile), scalar("key"), scalar(t.KeyFile), scalar("client_ca"), scalar(t.ClientCAFile),
-	}}
+	node := &yaml.Node{Kind: yaml.MappingNode}
+	for key, file := range map[string]string{"cert": t.CertFile, "key": t.KeyFile, "client_ca": t.ClientCAFile} {
+		node.Content = append(node.Content, scalar(key), &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: file, Style: yaml.DoubleQuotedStyle})
+	}
 	again := front(value{r: r, key: root.kid("tls"), name: "tls"}.with(0, node))
 	if len(r.faults) == 0 {
 		return again, nil
 	}
 	var why []error
-	for _, f := range r.faults {
+	for _, f := range r.faults.sorted() {
 		why = append(why, fmt.Errorf("%s: %s", f.Key, f.Wrong))
 	}
 	return nil, errors.Join(why...)
