@@ -122,6 +122,9 @@ func (p *Proxy) client(r *request) {
 		return
 	}
 	r.facts.IP, r.trusted = clientAddr(r.set, &r.head, peer)
+	if !r.trusted && r.head.forwardedFor != nil {
+		p.hearsay(r)
+	}
 }
 
 // clientScheme is how the client speaks, with us or with the trusted hop in front.

@@ -46,7 +46,9 @@ type head struct {
 	host                           []byte // lower case, without port and trailing dot
 	fields                         []field
 	accept, contentType            []byte
-	length                         int // of the body: -1 chunked, 0 none
+	forwardedFor                   []byte // the last line of X-Forwarded-For, nil if there is none
+	origin                         []byte // of the page that asks by script, nil if there is none
+	length                         int    // of the body: -1 chunked, 0 none
 	http10                         bool
 	override                       bool
 	passes                         [2][]byte // the passes shown, of whatever worth; more are not looked at
@@ -67,6 +69,7 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	header := &c.Request.Header
 	h.method, h.target = header.Method(), header.RequestURI()
 	h.accept, h.contentType, h.host, h.override, h.fields = nil, nil, nil, false, h.fields[:0]
+	h.forwardedFor, h.origin = nil, nil
 	h.passesShown = 0
 	if h.length = header.ContentLength(); h.length < -1 {
 		h.length = 0
@@ -151,6 +154,8 @@ func (h *head) scanFields(raw []byte) fault {
 			}
 		case hOverride:
 			h.override = true
+		case hXFF:
+			h.forwardedFor = f.value
 		}
 	}
 	if hosts > 1 || lengths > 1 || codings > 1 || types > 1 || lengths+codings > 1 {

@@ -93,6 +93,8 @@ type Proxy struct {
 	waitTimes [rules.Priorities]prometheus.Observer
 	throttle  throttle
 
+	forwarders forwarders
+
 	requests sync.Pool
 	draining atomic.Bool    // answers end their connections
 	leaving  atomic.Bool    // new requests are refused

@@ -66,6 +66,7 @@ var (
 	termsMismatch  = desc("terms_mismatch", "1 where the file has other rules for a sale's stock than the store.", "sale")
 	mismatch       = desc("config_mismatch", "1 where the file asks for other units than were loaded.", "sale", "item")
 	certificate    = desc("tls_cert_expiry_seconds", "Until the certificate that clients are shown runs out; below zero: it has.")
+	forwardPeers   = desc("untrusted_forwarding_peers", "Peers outside trusted_proxies that lately forwarded for many clients: a balancer that is missing there, or somebody who forges.")
 	storeUp        = desc("store_info", "1, with the kind of store; 0 while it does not answer.", "kind")
 )
 
@@ -74,7 +75,7 @@ func (w watch) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		originInFlight, originLimit, originLevel, originPhase, originRate, originResident, originInflated, originElastic,
 		queueDepth, queueWaiting, crowdAdmitted, stockUnits, stockOversold, stockLatched, stockFrozen, stockOutbox, mismatch, storeUp,
-		stockPaused, storeBroken, storeWarnings, termsMismatch, certificate,
+		stockPaused, storeBroken, storeWarnings, termsMismatch, certificate, forwardPeers,
 	} {
 		ch <- d
 	}
@@ -86,6 +87,7 @@ func (w watch) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	w.origin(gauge)
+	gauge(forwardPeers, float64(len(w.g.proxy.Forwarders())))
 	if ends := w.g.proxy.CertificateEnds(); !ends.IsZero() {
 		gauge(certificate, time.Until(ends).Seconds())
 	}

@@ -31,6 +31,12 @@ func (g *gateway) adminOptions() admin.Options {
 	set := g.set.Load()
 	o := admin.Options{
 		Listen: set.Admin.Listen, Token: set.Admin.Token, Registry: g.registry, Ready: g.isReady, Changed: logChange(g.log),
+		Forwarders: func() (all []admin.Forwarder) {
+			for _, f := range g.proxy.Forwarders() {
+				all = append(all, admin.Forwarder{Peer: f.Peer.String(), Last: f.Last})
+			}
+			return all
+		},
 	}
 	if g.store != nil {
 		o.Sales = &office{desk: stock.NewDesk(g.store), set: g.set.Load, latched: g.stock.Latched}

@@ -25,7 +25,7 @@ type tlsFiles struct {
 	set  func() *rules.Set // in use
 	use  func(*rules.TLS)
 	ends func() time.Time // when the one in use runs out
-	told func(err error) // of every change: nil, or why it was not taken
+	told func(err error)  // of every change: nil, or why it was not taken
 
 	done, last string // how the files looked when they were last read, and at the last look
 }

@@ -32,6 +32,19 @@ type Options struct {
 	Ready    Ready
 	Sales    Sales        // nil: there is no API
 	Changed  func(Change) // hears of every change that was tried
+
+	Forwarders func() []Forwarder // nil: nobody looks out for them
+}
+
+// Forwarder is a peer that forwards for many clients and is not trusted to.
+type Forwarder struct {
+	Peer string    `json:"peer"`
+	Last time.Time `json:"last"` // when it was last found to
+}
+
+// Forwarders is the answer of GET /api/v1/forwarders.
+type Forwarders struct {
+	Untrusted []Forwarder `json:"untrusted"`
 }
 
 // Handler serves /metrics, /healthz, /readyz and /api/ to whoever shows the token.
@@ -40,6 +53,11 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
 	if o.Sales != nil {
 		mux.Handle("/api/", fromHere(o, newAPI(o)))
+	}
+	if o.Forwarders != nil {
+		mux.Handle("GET /api/v1/forwarders", fromHere(o, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, Forwarders{o.Forwarders()}, nil)
+		})))
 	}
 	if o.Token == "" {
 		return mux
