@@ -123,6 +123,7 @@ type request struct {
 	params     params
 	trusted    bool // the peer is a trusted proxy
 	newVisitor string
+	page       []byte // the origin of the page that asks by script; nil: none, or no sale has cors
 	kind       *kind
 	answered   gate.Reason
 	up         upload    // the body on its way in
@@ -251,6 +252,7 @@ func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 	r.last = r.last || r.unread() || v.Reason == gate.BadRequest || p.draining.Load()
 	p.greet(r)
 	p.handPass(r)
+	r.shareRefusal()
 	r.kind.answers[v.Reason].write(r, v.Retry, string(detail))
 }
 

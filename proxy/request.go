@@ -60,7 +60,7 @@ func (p *Proxy) put(r *request) {
 	r.trusted, r.newVisitor, r.answered = false, "", gate.Unset
 	r.out, r.begun, r.last = r.out[:0], false, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
-	r.up, r.allow, r.left = upload{}, "", false
+	r.up, r.allow, r.left, r.page = upload{}, "", false, nil
 	r.pass, r.raised = pass{}, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
@@ -87,6 +87,9 @@ func (p *Proxy) readHead(r *request) bool {
 	r.path.Parse(r.head.rawPath)
 	r.params.query = r.head.query
 	p.client(r)
+	if p.cors(r) {
+		return false
+	}
 	hit, ok := p.find(r)
 	if !ok {
 		return false

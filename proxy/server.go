@@ -38,6 +38,7 @@ type ruled struct {
 	byRoute        map[*rules.Route]*kind
 	withPasses     map[string]*kind // sales by name, those whose winners get a pass
 	accountHeaders []string
+	shares         bool  // some sale may be asked by pages of other origins
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
 }
@@ -90,6 +91,7 @@ func (p *Proxy) Use(set *rules.Set) {
 			u.bodyLimit = max(u.bodyLimit, s.Limits.Body)
 			u.bodyTimeout = max(u.bodyTimeout, s.Limits.BodyTimeout)
 		}
+		u.shares = u.shares || len(s.Origins) > 0
 		for _, a := range s.Account {
 			if a.Kind == rules.FromHeader {
 				u.accountHeaders = append(u.accountHeaders, a.Name)

@@ -192,16 +192,31 @@ func (s *Set) route(r *Request, wrongMethod, wrongHost bool) Hit {
 // OnSalePath reports whether any sale or its order, whatever the other conditions, is at
 // this path.
 func (s *Set) OnSalePath(p *Path) bool {
-	on := func(m *Match) bool {
-		plain, crooked := p.match(m.Path)
-		return plain || crooked
-	}
 	for _, sale := range s.Sales {
-		if on(&sale.Match) || sale.Order != nil && on(&sale.Order.Match) {
+		if sale.At(p) {
 			return true
 		}
 	}
 	return false
+}
+
+// At reports whether the sale or its order, whatever the other conditions, is at this path.
+func (s *Sale) At(p *Path) bool {
+	on := func(m *Match) bool {
+		plain, crooked := p.match(m.Path)
+		return plain || crooked
+	}
+	return on(&s.Match) || s.Order != nil && on(&s.Order.Match)
+}
+
+// Asked reports whether a request with this path as it is written, host and method can be
+// the sale's or its order's: parameters and addresses are not looked at.
+func (s *Sale) Asked(p *Path, host, method []byte) bool {
+	by := func(m *Match) bool {
+		plain, _ := p.match(m.Path)
+		return plain && (m.Host == "" || m.Host == string(host)) && m.method(method)
+	}
+	return by(&s.Match) || s.Order != nil && by(&s.Order.Match)
 }
 
 // Allowed lists the methods that sales and routes name for a path, as an Allow header

@@ -216,3 +216,28 @@ func TestPriorityNames(t *testing.T) {
 		}
 	}
 }
+
+func TestSaleAskedAndAt(t *testing.T) {
+	s := &Sale{
+		Match: Match{Methods: []string{"POST"}, Host: "shop.example", Path: "/buy", Form: map[string]string{"sku": "PHONE"}, From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		Order: &OrderStep{Match: Match{Methods: []string{"PUT"}, Path: "/order/*"}},
+	}
+	for _, c := range []struct {
+		path, host, method string
+		asked, at          bool
+	}{
+		{"/buy", "shop.example", "POST", true, true},
+		{"/buy", "shop.example", "GET", false, true},
+		{"/buy", "other.example", "POST", false, true},
+		{"//buy", "shop.example", "POST", false, true},
+		{"/order/1", "anywhere", "PUT", true, true},
+		{"/order/1", "anywhere", "POST", false, true},
+		{"/else", "shop.example", "POST", false, false},
+	} {
+		var p Path
+		p.Parse([]byte(c.path))
+		if asked, at := s.Asked(&p, []byte(c.host), []byte(c.method)), s.At(&p); asked != c.asked || at != c.at {
+			t.Errorf("%s %s%s: asked %v and at %v, want %v and %v", c.method, c.host, c.path, asked, at, c.asked, c.at)
+		}
+	}
+}

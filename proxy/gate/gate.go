@@ -117,6 +117,7 @@ const (
 	HeadTooLarge
 	Internal
 	ClientGone // never answered: nobody is there to read it
+	Preflight  // a browser asked whether a page may ask: neither refused nor admitted
 	reasons
 )
 
@@ -125,7 +126,7 @@ var reasonNames = [reasons]string{
 	"rate_limited", "in_flight", "sold_out", "already_bought", "order_pending", "reservation_expired",
 	"limit", "unknown_item", "overloaded", "paused", "draining", "store_unavailable",
 	"origin_unreachable", "origin_failed", "origin_timeout", "bad_request", "method",
-	"body_too_large", "body_timeout", "head_too_large", "internal", "client_gone",
+	"body_too_large", "body_timeout", "head_too_large", "internal", "client_gone", "preflight",
 }
 
 // String is the reason as it stands in Penstock-Reason, in logs and in metrics.
