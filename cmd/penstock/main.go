@@ -21,6 +21,7 @@ const usage = `Penstock stands in front of a shop and admits what it can serve.
 
   penstock run   -config FILE   serve; HUP reads the file again, TERM drains and leaves
   penstock check -config FILE   say every fault of the file, and what may surprise
+  penstock preflight -config FILE   look at all that can be wrong before a sale: go or no go
   penstock rehearse -config FILE [flags]   play a sale with a crowd: go or no go
   penstock version
 
@@ -38,6 +39,9 @@ func command(args []string, out, errs io.Writer) int {
 	if name == "version" {
 		fmt.Fprintln(out, "penstock", version())
 		return 0
+	}
+	if name == "preflight" {
+		return preflight(args, out, errs)
 	}
 	if name == "rehearse" {
 		return rehearsal(args, out, errs)

@@ -1,5 +1,5 @@
-// Package certstest makes certificates for tests: an authority, and what it signs. They
-// are good for an hour and nobody else believes them.
+// Package certstest makes certificates for tests: an authority, and what it signs. Nobody
+// else believes them.
 package certstest
 
 import (
@@ -49,9 +49,14 @@ func (a *Authority) Issue(name string, until time.Time) tls.Certificate {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	from := time.Now()
+	if until.Before(from) {
+		from = until
+	}
+	from = from.Add(-24 * time.Hour)
 	c := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: until.Add(-24 * time.Hour), NotAfter: until,
+		NotBefore: from, NotAfter: until,
 		IsCA: a.Cert == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	parent, signer := a.Cert, a.key
