@@ -7,6 +7,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -49,9 +50,9 @@ var headerFaults = map[error]string{
 	proxyproto.ErrTooLong: "too_long", proxyproto.ErrCut: "cut",
 }
 
-func (f *front) noHeader(err error) {
+func (f *front) noHeader(peer net.Addr, err error) {
 	f.p.metrics.headers[err].Inc()
-	f.p.warn("connection closed", err)
+	f.p.warn("connection closed", fmt.Errorf("%w: %v", err, peerAddr(peer)))
 }
 
 // notTLS is what a client is told that speaks HTTP where TLS is spoken.

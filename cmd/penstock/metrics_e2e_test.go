@@ -20,6 +20,7 @@ func TestMetricsAnOperatorReliesOn(t *testing.T) {
 		"origin_resident_seconds", "origin_inflation", "origin_elasticity", "queue_depth", "queue_waiting", "crowd_admitted_ratio",
 		"queue_wait_seconds_count", "stock_units", "stock_decisions_total",
 		"stock_outcomes_total", "store_duration_seconds_count", "store_info", "sold_out_latched", "config_mismatch", "reload_total", "build_info",
+		"untrusted_forwarded_total", "untrusted_forwarding_peers", "tls_reload_total", "tls_handshake_errors_total", "proxy_protocol_errors_total",
 	} {
 		found := false
 		for series := range all {

@@ -23,7 +23,7 @@ var (
 type Conn struct {
 	net.Conn
 	trusted func(peer netip.Addr) bool
-	refused func(error)
+	refused func(peer net.Addr, why error)
 
 	buf  []byte // the header so far, and behind it what came with its last bytes
 	done bool
@@ -41,7 +41,7 @@ type said struct {
 // New makes one of c. Of each connection that is refused, refused is told why, once: one
 // of this package's errors. A peer that leaves without a byte is not refused: balancers
 // look that way whether somebody listens.
-func New(c net.Conn, trusted func(peer netip.Addr) bool, refused func(error)) *Conn {
+func New(c net.Conn, trusted func(peer netip.Addr) bool, refused func(peer net.Addr, why error)) *Conn {
 	return &Conn{Conn: c, trusted: trusted, refused: refused}
 }
 
@@ -103,7 +103,7 @@ func timeout(err error) bool {
 // fail ends the connection's reading for good.
 func (c *Conn) fail(err error) error {
 	c.err, c.buf = err, nil
-	c.refused(err)
+	c.refused(c.Conn.RemoteAddr(), err)
 	return err
 }
 

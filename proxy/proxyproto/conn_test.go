@@ -3,6 +3,7 @@ package proxyproto
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -39,7 +40,12 @@ func balancer(a netip.Addr) bool { return a == netip.MustParseAddr("10.0.0.1") }
 // refusals gathers why connections were refused.
 type refusals []error
 
-func (r *refusals) add(err error) { *r = append(*r, err) }
+func (r *refusals) add(of net.Addr, why error) {
+	if of != net.Addr(peer) {
+		why = fmt.Errorf("of %v: %w", of, why)
+	}
+	*r = append(*r, why)
+}
 
 func TestReadBeginsBehindTheHeader(t *testing.T) {
 	const request = "GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -158,7 +164,7 @@ func TestSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	conn := New(accepted, func(a netip.Addr) bool { return a.IsLoopback() }, func(err error) { t.Errorf("refused: %v", err) })
+	conn := New(accepted, func(a netip.Addr) bool { return a.IsLoopback() }, func(_ net.Addr, err error) { t.Errorf("refused: %v", err) })
 	var _ syscall.Conn = conn
 	raw, err := conn.SyscallConn()
 	if err != nil || raw.Control(func(uintptr) {}) != nil || conn.NetConn() != accepted {

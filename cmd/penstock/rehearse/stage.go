@@ -46,6 +46,9 @@ func adapt(set *rules.Set, s *rules.Sale, o *origin, l *link, scratch string, no
 	c.set("admin", `{listen: "127.0.0.1:0"}`, "")
 	c.set("health", "", "")
 	c.set("shutdown", "{delay: 0s, timeout: 5s}", "")
+	if set.TLS != nil {
+		c.set("tls", "", "The crowd speaks plain HTTP: what TLS costs is not in the result.")
+	}
 	c.set("trusted_proxies", "[127.0.0.0/8]", "Forwarded addresses are believed from this machine, and only from it.")
 	c.set("client_ip", "{header: X-Forwarded-For}", "")
 	if o != nil {

@@ -3,6 +3,7 @@ package rehearse
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,17 @@ func TestAdapt(t *testing.T) {
 	_, got = load(t, string(text))
 	if got.Store.Redis != nil || got.Store.Embedded != "/scratch/penstock.db" || got.Origin.Address != "10.0.0.9:80" || len(got.Sales) != 3 || !fresh.opens.IsZero() {
 		t.Errorf("store %+v, origin %s, %d sales; want a fresh store, and the file's origin and sales", got.Store, got.Origin.Address, len(got.Sales))
+	}
+}
+
+// The crowd speaks plain HTTP, without a PROXY header.
+func TestAdaptTakesTLSAway(t *testing.T) {
+	_, set := load(t, onRedis)
+	set.TLS, set.ProxyProtocol = &rules.TLS{}, true
+	c := adapt(set, set.Sales[2], nil, nil, "/scratch", time.Now())
+	if !slices.Contains(c.changes, config.Change{Key: "tls"}) || !slices.Contains(c.changes, config.Change{Key: "client_ip", Value: "{header: X-Forwarded-For}"}) ||
+		!strings.Contains(strings.Join(c.said, "\n"), "plain HTTP") {
+		t.Errorf("changes are %v, said %q", c.changes, c.said)
 	}
 }
 
