@@ -16,6 +16,9 @@ const page = "https://www.shop.example"
 func shared(t testing.TB) *rig {
 	return newRig(t, func(s *rules.Set) {
 		s.Sales[0].Origins = []string{"https://other.example:8443", page}
+		rare := sale()
+		rare.Name, rare.Match.Query = "rare", map[string]string{"sku": "rare"}
+		s.Sales = append([]*rules.Sale{rare}, s.Sales...)
 		own := sale()
 		own.Name, own.Match.Path = "own", "/own.php"
 		s.Sales = append(s.Sales, own)
@@ -132,6 +135,8 @@ func TestRefusalsCanBeReadByThePagesOfTheList(t *testing.T) {
 		{"sold out, to a stranger", from("https://evil.example", buy), "sold_out", map[string]string{"Vary": "Origin"}},
 		{"sold out, to its own page", buy, "sold_out", map[string]string{}},
 		{"of a sale that does not share", from(page, own), "sold_out", map[string]string{}},
+		{"of one at the same path that does not", from(page, strings.Replace(buy, "/buy.php", "/buy.php?sku=rare", 1)), "sold_out", map[string]string{}},
+		{"of none, elsewhere", from(page, crlf("DELETE /own.php HTTP/1.1", "Host: shop.example")), "method", map[string]string{}},
 		{"before the sale is known", from(page, crlf("DELETE /buy.php HTTP/1.1", "Host: shop.example")), "method", readable},
 		{"written crookedly", from(page, strings.Replace(buy, "/buy", "//buy", 1)), "bad_request", readable},
 		{"not even parsed", from(page, strings.Replace(buy, "Host:", "Te st: x\r\nHost:", 1)), "bad_request", map[string]string{}},

@@ -128,7 +128,11 @@ func (p *Proxy) Forwarders() []Forwarder {
 // hearsay counts what an untrusted peer says of others, and says loudly when it is much.
 func (p *Proxy) hearsay(r *request) {
 	p.metrics.forwarded.Inc()
-	if peer := peerAddr(r.c.RemoteAddr()); p.forwarders.saw(peer, r.head.forwardedFor, r.facts.At) {
+	peer := peerAddr(r.c.RemoteAddr())
+	if !p.forwarders.saw(peer, r.head.forwardedFor, r.facts.At) {
+		return
+	}
+	if _, ok := p.throttle.allow("forwarders", time.Now()); ok {
 		p.log.Error("an untrusted peer forwards for many clients: its one address is limited for all of them",
 			"peer", peer.String(), "clients_in_a_minute", manyClients,
 			"do", "if it is your balancer or CDN, add it to trusted_proxies")
