@@ -278,6 +278,56 @@ func TestGoneBeneathTheFront(t *testing.T) {
 	}
 }
 
+// Idle connections go to the lot and come back, whatever stands around their sockets; a
+// part of a record or of a request that came meanwhile is not lost.
+func TestFrontedConnectionsAreParked(t *testing.T) {
+	for name, change := range map[string]func(*rules.Set){"TLS": nil, "PROXY and TLS": behindBalancer} {
+		g, c := secured(t, change)
+		plain := g.dial()
+		if change != nil {
+			io.WriteString(plain, announced("203.0.113.7"))
+		}
+		halves := &halfway{Conn: plain}
+		conn := tls.Client(halves, c)
+		br := bufio.NewReader(conn)
+		parked := func() bool { _, n := g.srv.watch.size(); return n == 1 }
+		for i := range 3 {
+			raw := crlf(fmt.Sprintf("GET /%d HTTP/1.1", i), "Host: shop.example")
+			halves.half = i == 2
+			io.WriteString(conn, raw)
+			if halves.half {
+				halves.rest()
+			}
+			if a := read(t, br, false); a.StatusCode != 200 {
+				t.Errorf("%s: request %d was answered %d", name, i, a.StatusCode)
+			}
+			<-g.shop.arrived
+			eventually(t, "it is parked", parked)
+		}
+		plain.Close()
+	}
+}
+
+// halfway sends half of what it is given at first.
+type halfway struct {
+	net.Conn
+	half bool
+	left []byte
+}
+
+func (h *halfway) Write(b []byte) (int, error) {
+	if !h.half {
+		return h.Conn.Write(b)
+	}
+	h.left = append(h.left, b[len(b)/2:]...)
+	if _, err := h.Conn.Write(b[:len(b)/2]); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func (h *halfway) rest() { h.half = false; h.Conn.Write(h.left) }
+
 func TestHeaderFaultsHaveDifferentNames(t *testing.T) {
 	seen := map[string]bool{}
 	for name := range maps.Values(headerFaults) {

@@ -76,16 +76,48 @@ func (f *Front) Ends() time.Time {
 // Conn is a connection that speaks TLS.
 type Conn struct {
 	*tls.Conn
+	below  *below
 	failed func(error, net.Conn)
 	shaken bool
 	err    error
 }
 
+// below is the connection that TLS is spoken on.
+type below struct {
+	net.Conn
+	closing atomic.Bool
+}
+
+// goodbye is how long the closing of a connection may wait for room for its last record.
+const goodbye = 10 * time.Millisecond
+
+// SetWriteDeadline is what tls.Conn calls to give its last record five seconds. Whoever
+// closes many connections, or holds a lock meanwhile, has not got those.
+func (b *below) SetWriteDeadline(t time.Time) error {
+	if b.closing.Load() {
+		t = time.Now().Add(goodbye)
+	}
+	return b.Conn.SetWriteDeadline(t)
+}
+
+// NetConn is the connection itself.
+func (b *below) NetConn() net.Conn { return b.Conn }
+
+// Close says so to the client if there is room for it, and closes.
+func (c *Conn) Close() error {
+	c.below.closing.Store(true)
+	return c.Conn.Close()
+}
+
+// NetConn is the connection that TLS is spoken on.
+func (c *Conn) NetConn() net.Conn { return c.below.Conn }
+
 // Server makes one of c. Of a handshake that fails, failed is told why, once, and what is
 // below TLS, where an answer in plain text can be written; a client that leaves before its
 // first byte is not a failure.
 func (f *Front) Server(c net.Conn, failed func(error, net.Conn)) *Conn {
-	return &Conn{Conn: tls.Server(c, f.config.Load()), failed: failed}
+	b := &below{Conn: c}
+	return &Conn{Conn: tls.Server(b, f.config.Load()), below: b, failed: failed}
 }
 
 // Read shakes hands first.

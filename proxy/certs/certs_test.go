@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -182,6 +183,28 @@ func TestPlain(t *testing.T) {
 	if conn.Close(); len(why) != 1 || why[0] != certs.Slow {
 		t.Errorf("a silent client: %q, want %q once", why, certs.Slow)
 	}
+}
+
+// Closing does not wait for a client that takes nothing.
+func TestCloseIsPrompt(t *testing.T) {
+	a := certstest.New(t)
+	pair := a.Issue("shop.example", time.Now().Add(time.Hour))
+	synctest.Test(t, func(t *testing.T) {
+		f := certs.New(&rules.TLS{Cert: pair})
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		conn := f.Server(ours, func(err error, _ net.Conn) { t.Errorf("the handshake failed: %v", err) })
+		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) // it is another year in here
+		go io.WriteString(client, "x")
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		conn.Close() // a pipe has no room, and nobody reads the last record
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // script is a connection that says what it was given.
