@@ -87,7 +87,7 @@ func TestConnectionsWithoutAPROXYHeaderAreClosed(t *testing.T) {
 		{"endless", "PROXY UNKNOWN " + strings.Repeat("x", 200) + request, true, proxyproto.ErrTooLong},
 		{"cut", "PROXY TCP4 203", true, proxyproto.ErrCut},
 	} {
-		g := newRig(t, behindBalancer)
+		g, _ := secured(t, behindBalancer)
 		if !c.trusted {
 			set := *g.set
 			set.TrustedProxies = nil
@@ -98,6 +98,9 @@ func TestConnectionsWithoutAPROXYHeaderAreClosed(t *testing.T) {
 		conn.CloseWrite()
 		if got, err := io.ReadAll(conn); len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: got %q and error %v, want the end", c.name, got, err)
+		}
+		if n := total(counted(t, g.proxy.metrics.handshakes[certs.Other])); n != 0 {
+			t.Errorf("%s: counted %v handshakes that failed", c.name, n)
 		}
 		for err, counter := range g.proxy.metrics.headers {
 			if n := total(counted(t, counter)); (n == 1) != (err == c.counted) {

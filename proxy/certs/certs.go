@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"sync"
@@ -85,7 +84,14 @@ type Conn struct {
 // below is the connection that TLS is spoken on.
 type below struct {
 	net.Conn
+	heard   bool // a byte has come
 	closing atomic.Bool
+}
+
+func (b *below) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	b.heard = b.heard || n > 0
+	return n, err
 }
 
 // goodbye is how long the closing of a connection may wait for room for its last record.
@@ -113,8 +119,8 @@ func (c *Conn) Close() error {
 func (c *Conn) NetConn() net.Conn { return c.below.Conn }
 
 // Server makes one of c. Of a handshake that fails, failed is told why, once, and what is
-// below TLS, where an answer in plain text can be written; a client that leaves before its
-// first byte is not a failure.
+// below TLS, where an answer in plain text can be written. One that ends before the client's
+// first byte has not failed: balancers look that way whether somebody listens.
 func (f *Front) Server(c net.Conn, failed func(error, net.Conn)) *Conn {
 	b := &below{Conn: c}
 	return &Conn{Conn: tls.Server(b, f.config.Load()), below: b, failed: failed}
@@ -123,7 +129,7 @@ func (f *Front) Server(c net.Conn, failed func(error, net.Conn)) *Conn {
 // Read shakes hands first.
 func (c *Conn) Read(b []byte) (int, error) {
 	if !c.shaken && c.err == nil {
-		if c.err = c.Handshake(); c.err != nil && !errors.Is(c.err, io.EOF) {
+		if c.err = c.Handshake(); c.err != nil && c.below.heard {
 			c.failed(c.err, c.NetConn())
 		}
 		c.shaken = c.err == nil

@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -173,15 +175,15 @@ func TestPlain(t *testing.T) {
 			t.Errorf("%q: %q, HTTP %v; want %q, %v", text, why, http, want.why, want.http)
 		}
 	}
-	var why []string
-	ours, theirs := net.Pipe()
-	defer theirs.Close()
-	conn := f.Server(ours, func(err error, _ net.Conn) { why = append(why, certs.Why(err)) })
-	conn.SetDeadline(time.Unix(1, 0))
-	conn.Read(make([]byte, 1))
-	conn.Read(make([]byte, 1))
-	if conn.Close(); len(why) != 1 || why[0] != certs.Slow {
-		t.Errorf("a silent client: %q, want %q once", why, certs.Slow)
+	for text, want := range map[string]int{"\x16\x03": 1, "": 0} {
+		var why []string
+		late := io.MultiReader(strings.NewReader(text), iotest.ErrReader(os.ErrDeadlineExceeded))
+		conn := f.Server(&script{Reader: late}, func(err error, _ net.Conn) { why = append(why, certs.Why(err)) })
+		conn.Read(make([]byte, 1))
+		conn.Read(make([]byte, 1))
+		if len(why) != want || want > 0 && why[0] != certs.Slow {
+			t.Errorf("a client that is late behind %q: %q, want %q %d times", text, why, certs.Slow, want)
+		}
 	}
 }
 
