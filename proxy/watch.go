@@ -36,8 +36,9 @@ type watch struct {
 	leavers  map[*conn]struct{} // those whose left is set
 	nparked  int
 	hand     int           // of evict
-	draining int64         // since when, in coarse time; 0: not
-	empty    chan struct{} // closed when draining has ended the last connection
+	draining int64         // since when silent connections are ended, in coarse time; 0: they are not
+	grace    time.Duration // after which
+	empty    chan struct{} // closed when draining has ended the last connection; nil: nobody waits for that
 }
 
 // sweepEvery is how late a wait may be ended.
@@ -137,16 +138,17 @@ func (w *watch) look(c *conn, now int64) {
 		c.Conn.SetWriteDeadline(time.Unix(1, 0)) // for good
 	}
 	due := c.due.Load()
-	idle := due < 0
+	idle, patience := due < 0, w.head
 	if idle {
-		due = -due
+		due, patience = -due, w.idle
 	}
-	since := now - due + w.idle.Milliseconds() // it is idle, if it is
-	over := now > due || idle && w.draining != 0 && min(since, now-w.draining) > idleGrace.Milliseconds()
+	silent := idle || !c.began.Load()            // nothing has been asked
+	since := now - due + patience.Milliseconds() // it is silent, if it is
+	over := now > due || silent && w.draining != 0 && min(since, now-w.draining) >= w.grace.Milliseconds()
 	park := idle && !c.parked && w.lot != nil && c.raw != nil && since > parkAfter.Milliseconds() && !c.asked.Load()
 	switch {
 	case due == 0 || !over && !park:
-	case idle && !c.parked && c.raw != nil && c.poll(unix.POLLIN)&unix.POLLIN != 0: // it has just asked
+	case silent && c.raw != nil && c.poll(unix.POLLIN)&unix.POLLIN != 0: // it has just asked
 	case over:
 		w.endWait(c)
 	default:
@@ -170,8 +172,9 @@ func (w *watch) endWait(c *conn) {
 const (
 	// parkAfter is how long a connection lies idle with its goroutine and buffers.
 	parkAfter = time.Second
-	// idleGrace is how long idle connections stay open while we leave: a client that is
-	// about to ask gets an answer, and is told with it that the connection ends.
+	// idleGrace is how long silent connections stay open while we leave, where nobody says
+	// how long: a client that is about to ask gets an answer, and is told with it that the
+	// connection ends.
 	idleGrace = time.Second
 )
 
@@ -194,8 +197,11 @@ func (w *watch) unfollow(c *conn) {
 func (w *watch) drain() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.draining == 0 {
+		w.draining, w.grace = w.now.Load(), idleGrace
+	}
 	if w.empty == nil {
-		w.draining, w.empty = w.now.Load(), make(chan struct{})
+		w.empty = make(chan struct{})
 		w.emptied()
 	}
 	return w.empty
@@ -203,7 +209,7 @@ func (w *watch) drain() <-chan struct{} {
 
 // emptied tells drain that there is no connection left, if so; mu is held.
 func (w *watch) emptied() {
-	if w.draining != 0 && len(w.conns) == 0 {
+	if w.empty != nil && len(w.conns) == 0 {
 		select {
 		case <-w.empty:
 		default:
