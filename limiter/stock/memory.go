@@ -23,6 +23,7 @@ type Memory struct {
 	ledgers map[string]Stamp
 	changed bool
 	saved   time.Time
+	yielded bool // another process writes the file
 }
 
 // saveEvery bounds how often the file is written only because time goes on.
@@ -99,9 +100,13 @@ func (m *Memory) save() error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.changed || time.Since(m.saved) < saveEvery {
+	if !m.changed || m.yielded || time.Since(m.saved) < saveEvery {
 		return nil
 	}
+	return m.saveLocked()
+}
+
+func (m *Memory) saveLocked() error {
 	raw, err := json.Marshal(memoryFile{Format: 1, Ledgers: m.ledgers})
 	if err == nil {
 		err = replace(m.path, raw)
@@ -111,6 +116,28 @@ func (m *Memory) save() error {
 	}
 	m.changed, m.saved = false, time.Now()
 	return nil
+}
+
+// Yield writes the file once more and then leaves it to another process, which reads it
+// from now on.
+func (m *Memory) Yield() error {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.yielded = true
+	return m.saveLocked()
+}
+
+// Resume is for a Yield after which no other process came: the file is this one's again.
+func (m *Memory) Resume() {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.yielded, m.changed, m.saved = false, true, time.Time{}
 }
 
 // replace leaves either the old file or the new one, whole, whenever the power goes.
