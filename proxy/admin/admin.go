@@ -30,7 +30,8 @@ type Options struct {
 	Token    string // "": none is asked for
 	Registry *prometheus.Registry
 	Ready    Ready
-	Sales    Sales        // nil: there is no API
+	Sales    Sales        // nil: none has stock
+	Upgrade  Upgrade      // nil: there is no such call
 	Changed  func(Change) // hears of every change that was tried
 
 	Forwarders func() []Forwarder // nil: nobody looks out for them
@@ -51,7 +52,7 @@ type Forwarders struct {
 func Handler(o Options) http.Handler {
 	mux := Probes(o.Ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
-	if o.Sales != nil {
+	if o.Sales != nil || o.Upgrade != nil {
 		mux.Handle("/api/", fromHere(o, newAPI(o)))
 	}
 	if o.Forwarders != nil {

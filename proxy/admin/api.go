@@ -31,19 +31,25 @@ const (
 )
 
 type api struct {
-	sales   Sales
-	changed func(Change)
+	sales    Sales
+	upgrades Upgrade
+	changed  func(Change)
 }
 
 func newAPI(o Options) http.Handler {
-	a := &api{sales: o.Sales, changed: o.Changed}
+	a := &api{sales: o.Sales, upgrades: o.Upgrade, changed: o.Changed}
 	if a.changed == nil {
 		a.changed = func(Change) {}
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/sales", a.list)
-	mux.HandleFunc("GET /api/v1/sales/{sale}/tokens", a.tokens)
-	mux.HandleFunc("POST /api/v1/sales/{sale}/{action}", a.do)
+	if a.sales != nil {
+		mux.HandleFunc("GET /api/v1/sales", a.list)
+		mux.HandleFunc("GET /api/v1/sales/{sale}/tokens", a.tokens)
+		mux.HandleFunc("POST /api/v1/sales/{sale}/{action}", a.do)
+	}
+	if a.upgrades != nil {
+		mux.HandleFunc("POST /api/v1/upgrade", a.upgrade)
+	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &Problem{http.StatusNotFound, "there is no such call: " + r.Method + " " + r.URL.Path})
 	})
