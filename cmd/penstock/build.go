@@ -38,6 +38,8 @@ type gateway struct {
 	tlsReloads *prometheus.CounterVec
 	moves      *prometheus.CounterVec // of the origin's limit
 	ready      atomic.Bool
+	memory     *stock.Memory          // of a store that is shared
+	census     census
 
 	asker         resolve.Client
 	resolved      *prometheus.CounterVec
@@ -61,8 +63,9 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 	g.resolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "penstock_resolved_total", Help: "Held units that the shop was asked about, by its answer.",
 	}, []string{"sale", "answer"})
+	g.census.others = &counted{Gate: schedule.New()}
 	gates := proxy.Gates{
-		Schedule:        schedule.New(),
+		Schedule:        g.census.others,
 		RateIP:          rate.ByIP(rate.Keys),
 		RateAccount:     rate.ByAccount(rate.Keys),
 		InFlightIP:      inflight.ByIP(),
@@ -80,7 +83,7 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 			if err != nil {
 				return nil, err
 			}
-			options.Memory = memory
+			options.Memory, g.memory = memory, memory
 		}
 		if err := g.inspect(ctx); err != nil {
 			return nil, err
@@ -89,7 +92,8 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 		if err := g.stock.Load(ctx, set.Sales); err != nil {
 			return nil, fmt.Errorf("load stock: %w", err)
 		}
-		gates.SoldOut, gates.Stock, gates.Start = g.stock.SoldOut(), g.stock.Unit(), g.stock.Fence()
+		g.census.holders = &counted{Gate: g.stock.Unit(), sales: true}
+		gates.SoldOut, gates.Stock, gates.Start = g.stock.SoldOut(), g.census.holders, g.stock.Fence()
 	}
 	secret, err := g.secret(ctx, set)
 	if err != nil {

@@ -56,7 +56,7 @@ func newClient(o *options) (*client, error) {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	c.base = "http://" + net.JoinHostPort(host, port) + "/api/v1/sales"
+	c.base = "http://" + net.JoinHostPort(host, port) + "/api/v1"
 	return c, nil
 }
 
@@ -128,13 +128,13 @@ func (v *verb) run(ctx context.Context, o *options, out io.Writer) (ok bool, err
 	return true, nil
 }
 
-func at(sale, rest string) string { return "/" + url.PathEscape(sale) + "/" + rest }
+func at(sale, rest string) string { return "/sales/" + url.PathEscape(sale) + "/" + rest }
 
 func (c *client) show(ctx context.Context, o *options, out io.Writer) error {
 	var all struct {
 		Sales []admin.Sale `json:"sales"`
 	}
-	if err := c.ask(ctx, http.MethodGet, "", nil, &all); err != nil {
+	if err := c.ask(ctx, http.MethodGet, "/sales", nil, &all); err != nil {
 		return err
 	}
 	if o.sale != "" {

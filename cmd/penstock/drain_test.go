@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"testing"
@@ -12,13 +14,16 @@ import (
 	"penstock/rules"
 )
 
-// door is a front that notes when it is told to shut.
-type door struct{ shut time.Time }
-
-func (d *door) Shutdown(context.Context) error {
-	d.shut = time.Now()
-	return nil
+// door is a front that notes when it is told to end its connections, and to drain.
+type door struct {
+	front
+	left, drained time.Time
+	grace         time.Duration
 }
+
+func (d *door) Leave(grace time.Duration)      { d.left, d.grace = time.Now(), grace }
+func (d *door) Drain(context.Context) error    { d.drained = time.Now(); return nil }
+func (d *door) Shutdown(context.Context) error { return nil }
 
 // TestDrainDelay: balancers need the delay to see red, so only a second request to leave
 // cuts it short; reading the file again has no point any more.
@@ -34,15 +39,33 @@ func TestDrainDelay(t *testing.T) {
 				signals <- s
 			}
 			began, d := time.Now(), &door{}
-			g.drain(d, signals)
-			if got := d.shut.Sub(began); got != want {
+			proxy := &socket{TCPListener: listenAnywhere(t)}
+			l := &life{gateway: g, front: d, signals: signals, sockets: &sockets{proxy: proxy}, desk: &http.Server{}, probes: &http.Server{}}
+			l.drain()
+			if got := d.drained.Sub(began); got != want {
 				t.Errorf("after %v the door shuts in %v, want %v", sent, got, want)
+			}
+			if !d.left.Equal(began) || d.grace != delay {
+				t.Errorf("connections end from %v on, silent for %v, want at once and %v", d.left.Sub(began), d.grace, delay)
+			}
+			if _, err := proxy.Accept(); err == nil {
+				t.Error("the socket still accepts")
 			}
 		})
 	}
 	after(delay)
 	after(delay, syscall.SIGHUP, syscall.SIGHUP)
 	after(0, syscall.SIGHUP, syscall.SIGTERM)
+}
+
+func listenAnywhere(t *testing.T) *net.TCPListener {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
 // TestMismatch: a sale that is not in the file any more asks for nothing.

@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/penstock/bench": {},
 	"cmd/penstock": {
-		"penstock/", "github.com/prometheus/client_golang/",
+		"penstock/", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix",
 	},
 }
 

@@ -19,9 +19,11 @@ import (
 
 const usage = `Penstock stands in front of a shop and admits what it can serve.
 
-  penstock run   -config FILE   serve; HUP reads the file again, TERM drains and leaves
+  penstock run   -config FILE   serve; HUP reads the file again, TERM drains and leaves,
+                                USR2 hands over to a new process without losing a request
   penstock check -config FILE   say every fault of the file, and what may surprise
   penstock preflight -config FILE   look at all that can be wrong before a sale: go or no go
+  penstock upgrade -config FILE -why TEXT   the same as USR2, and says how it went
   penstock rehearse -config FILE [flags]   play a sale with a crowd: go or no go
   penstock version
 
@@ -45,6 +47,9 @@ func command(args []string, out, errs io.Writer) int {
 	}
 	if name == "rehearse" {
 		return rehearsal(args, out, errs)
+	}
+	if name == "upgrade" {
+		return upgrade(args, out, errs)
 	}
 	if name == "stock" || name == "sale" {
 		return operators(name, args, out, errs)

@@ -27,7 +27,7 @@ type office struct {
 }
 
 // adminOptions are what the operators' listener serves.
-func (g *gateway) adminOptions() admin.Options {
+func (g *gateway) adminOptions(upgrade admin.Upgrade) admin.Options {
 	set := g.set.Load()
 	o := admin.Options{
 		Listen: set.Admin.Listen, Token: set.Admin.Token, Registry: g.registry, Ready: g.isReady, Changed: logChange(g.log),
@@ -37,6 +37,7 @@ func (g *gateway) adminOptions() admin.Options {
 			}
 			return all
 		},
+		Upgrade: upgrade,
 	}
 	if g.store != nil {
 		o.Sales = &office{desk: stock.NewDesk(g.store), set: g.set.Load, latched: g.stock.Latched}

@@ -137,14 +137,17 @@ func (v *verb) parse(args []string, errs io.Writer) (*options, error) {
 	return o, nil
 }
 
+// title is the command as it is typed; one without a group is of the gateway itself.
+func (v *verb) title() string { return strings.ReplaceAll("penstock "+v.group+" "+v.name, "  ", " ") }
+
 func (v *verb) wrong(errs io.Writer, format string, args ...any) error {
-	fmt.Fprintf(errs, "penstock %s %s: %s\n", v.group, v.name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(errs, "%s: %s\n", v.title(), fmt.Sprintf(format, args...))
 	return errUsage
 }
 
 // flagSet defines the flags that this command has, and no others.
 func (v *verb) flagSet(o *options, errs io.Writer) *flag.FlagSet {
-	f := flag.NewFlagSet("penstock "+v.group+" "+v.name, flag.ContinueOnError)
+	f := flag.NewFlagSet(v.title(), flag.ContinueOnError)
 	f.SetOutput(errs)
 	f.StringVar(&o.config, "config", "", "the gateway's YAML `file`: says where its admin API is")
 	f.StringVar(&o.admin, "admin", "", "`host:port` of the admin API, instead of -config")

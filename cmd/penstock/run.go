@@ -1,6 +1,7 @@
 package main
 
-// The life of the process: start, reload on HUP, drain and leave on TERM or INT.
+// The life of the process: start, reload on HUP, hand over on USR2, drain and leave on
+// TERM or INT.
 
 import (
 	"context"
@@ -13,11 +14,9 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"sync"
 	"syscall"
 	"time"
 
-	"penstock/proxy/admin"
 	"penstock/rules"
 	"penstock/rules/config"
 )
@@ -25,90 +24,96 @@ import (
 // startPatience bounds how long the store may take before we give up starting.
 const startPatience = 10 * time.Second
 
-// listeners are the sockets of one gateway.
-type listeners struct{ proxy, admin, health net.Listener }
-
-func run(file string, logTo io.Writer) error {
+func run(file string, logTo io.Writer) (err error) {
+	// First, so that no signal ends a process that is on its way.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	self, err := thisProgram()
+	if err != nil {
+		return err
+	}
+	before, err := inherited()
+	defer func() { before.fail(err) }()
+	if err != nil {
+		return err
+	}
 	set, err := config.Load(file)
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-
+	l, err := socketsFor(set, before)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewJSONHandler(logTo, nil))
+	var halted time.Time
+	if before != nil && set.Store.Embedded != "" {
+		if halted, err = before.await(signals); err != nil {
+			return err
+		}
+	}
+	for {
+		again, err := live(&life{file: file, program: self, sockets: l, signals: signals, before: before, halted: halted}, set, log)
+		if again == nil {
+			return err
+		}
+		log.Error("starting again after a hand-over that failed", "err", err)
+		set, l, before, halted = again, l.again(), nil, time.Time{}
+	}
+}
+
+// socketsFor comes first: a start that fails must not have loaded stock.
+func socketsFor(set *rules.Set, before *predecessor) (*sockets, error) {
+	if before != nil {
+		return open(set, before.given, false)
+	}
+	from, err := activated()
+	if err != nil {
+		return nil, err
+	}
+	return open(set, from, true)
+}
+
+// live runs a gateway until it leaves. With rules, and why, it answers that the store has
+// been given away in vain: the same gateway must start again.
+func live(l *life, set *rules.Set, log *slog.Logger) (again *rules.Set, err error) {
 	start, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
-	l, err := listen(set) // first: a start that fails must not have loaded stock
-	if err != nil {
-		return err
+	if l.gateway, err = build(start, set, log); err != nil {
+		return nil, err
 	}
-	g, err := build(start, set, log)
-	if err != nil {
-		return err
+	l.begin()
+	switch end, err := l.attend(); end {
+	case listenerFailed:
+		return nil, errors.Join(err, l.close())
+	case restarts:
+		for _, s := range l.sockets.all() {
+			s.leave()
+		}
+		go l.drainRest() // of what needs no store
+		return l.set.Load(), err
+	case handedOver:
+		l.drainRest()
+		return nil, l.close()
+	default:
+		l.tell("STOPPING=1")
+		l.ready.Store(false)
+		l.drain()
+		return nil, l.close()
 	}
-	return g.serve(file, l, signals)
 }
 
-func listen(set *rules.Set) (l listeners, err error) {
-	open := func(addr string) net.Listener {
-		if err != nil || addr == "" {
-			return nil
-		}
-		var ln net.Listener
-		if ln, err = net.Listen("tcp", addr); err != nil {
-			err = fmt.Errorf("listen on %s: %w", addr, err)
-		}
-		return ln
-	}
-	l.proxy, l.admin, l.health = open(set.Listen), open(set.Admin.Listen), open(set.Health)
-	return l, err
-}
+// ending is why a gateway does not go on.
+type ending int
 
-// serve runs until TERM or INT has drained it, or a listener fails.
-func (g *gateway) serve(file string, l listeners, signals <-chan os.Signal) error {
-	set := g.set.Load()
-	failed := make(chan error, 3)
-	background, stop := context.WithCancel(context.Background())
-	var sweeps sync.WaitGroup
-	if g.stock != nil {
-		sweeps.Go(func() { g.stock.Run(background) })
-	}
-	sweeps.Go(func() { g.shedder.Run(background) })
-	sweeps.Go(func() { g.keeper().run(background) })
-	if set.TLS != nil {
-		sweeps.Go(func() { g.tlsFiles().run(background) })
-		for _, w := range config.CertificateWarnings(set.TLS, time.Now()) {
-			g.log.Warn("certificate", "warning", w)
-		}
-	}
-	front := g.proxy.Server(set)
-	desk := admin.Server(admin.Handler(g.adminOptions()))
-	probes := admin.Server(admin.Probes(g.isReady))
-	go func() { failed <- ended("proxy", front.Serve(l.proxy)) }()
-	go func() { failed <- ended("admin", desk.Serve(l.admin)) }()
-	if l.health != nil {
-		go func() { failed <- ended("health", probes.Serve(l.health)) }()
-	}
-	g.ready.Store(true)
-	g.log.Info("listening", "proxy", l.proxy.Addr().String(), "admin", l.admin.Addr().String(), "file", file, "version", version())
-
-	err := g.attend(file, signals, failed)
-	g.ready.Store(false)
-	if err == nil {
-		g.drain(front, signals)
-	}
-	stop()
-	sweeps.Wait()
-	desk.Close()
-	probes.Close()
-	if g.store != nil {
-		err = errors.Join(err, g.store.Close())
-	}
-	g.log.Info("stopped")
-	return err
-}
+const (
+	goesOn ending = iota
+	leaves
+	listenerFailed
+	handedOver
+	restarts
+)
 
 // ended explains why a listener is not served any more; nil if it was told to stop.
 func ended(which string, err error) error {
@@ -118,24 +123,38 @@ func ended(which string, err error) error {
 	return fmt.Errorf("serve %s: %w", which, err)
 }
 
-// attend answers signals until it is told to leave.
-func (g *gateway) attend(file string, signals <-chan os.Signal, failed <-chan error) error {
+// attend answers signals and operators until the gateway is to end.
+func (l *life) attend() (ending, error) {
 	for {
 		select {
-		case err := <-failed:
-			return errors.Join(errors.New("a listener stopped"), err)
-		case s := <-signals:
-			if s != syscall.SIGHUP {
-				g.log.Info("leaving", "signal", s.String())
-				return nil
+		case err := <-l.failed:
+			return listenerFailed, errors.Join(errors.New("a listener stopped"), err)
+		case order := <-l.upgrades:
+			end, err := l.handOver("by", order.by, "why", order.why)
+			order.done <- upgraded{l.newPid, err}
+			if end != goesOn {
+				return end, err
 			}
-			g.reread(file)
+		case s := <-l.signals:
+			switch s {
+			case syscall.SIGHUP:
+				l.reread(l.file)
+			case syscall.SIGUSR2:
+				if end, err := l.handOver("signal", s.String()); end != goesOn {
+					return end, err
+				}
+			default:
+				l.log.Info("leaving", "signal", s.String())
+				return leaves, nil
+			}
 		}
 	}
 }
 
 // reread reads the file again. A file with faults changes nothing.
 func (g *gateway) reread(file string) {
+	g.tell(reloading()...)
+	defer g.tell("READY=1")
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
 	set, err := config.Load(file)
@@ -155,27 +174,6 @@ func (g *gateway) reread(file string) {
 	}
 	for _, f := range faults {
 		g.log.Error("reload rejected: the last good file stays in use", "fault", f.String())
-	}
-}
-
-// drain shows red first, goes on serving for the delay, then lets running requests
-// end. A second TERM or INT skips what is left of the delay.
-func (g *gateway) drain(front interface{ Shutdown(context.Context) error }, signals <-chan os.Signal) {
-	set := g.set.Load()
-	delay := time.NewTimer(set.Shutdown.Delay)
-	defer delay.Stop()
-	for red := true; red; {
-		select {
-		case <-delay.C:
-			red = false
-		case s := <-signals:
-			red = s == syscall.SIGHUP
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), set.Shutdown.Timeout)
-	defer cancel()
-	if err := front.Shutdown(ctx); err != nil {
-		g.log.Error("drain: some requests did not end in time", "err", err)
 	}
 }
 
@@ -200,7 +198,7 @@ func needsRestart(old, next *rules.Set) error {
 		"secret_file":              {old.Secret, next.Secret},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
-			return fmt.Errorf("%s: this setting changes only with a restart", key)
+			return fmt.Errorf("%s: this setting changes only with a restart or an upgrade", key)
 		}
 	}
 	return nil
