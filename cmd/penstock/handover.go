@@ -94,6 +94,7 @@ func (l *life) tryHandOver(hungUp *bool) (end ending, next *successor, err error
 		return goesOn, next, err
 	}
 	if state == statePrepared {
+		l.log.Info("the new process waits for the store", "pid", next.cmd.Process.Pid)
 		if end, err = l.giveStore(next, hungUp); err != nil {
 			return end, next, err
 		}

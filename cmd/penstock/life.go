@@ -134,6 +134,7 @@ func (l *life) drain() {
 			red = !ends(s)
 		}
 	}
+	l.sockets.proxy.halt() // so that what was accepted last is known
 	l.sockets.proxy.Close()
 	l.drainRest()
 }
