@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"penstock/rules"
 )
 
@@ -127,6 +129,23 @@ func (s *socket) Close() error {
 	s.left = true
 	s.wakeLocked()
 	return s.TCPListener.Close()
+}
+
+// duplicate is a descriptor to hand on. TCPListener.File would make the socket blocking as
+// soon as it is handed on, for us as well, and an accept that blocks cannot be halted.
+func (s *socket) duplicate() (f *os.File, err error) {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		var copied int
+		if copied, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, firstActivated); failed == nil {
+			f = os.NewFile(uintptr(copied), s.name)
+		}
+	})
+	return f, errors.Join(err, failed)
 }
 
 // sockets are those of one gateway. health may be nil.

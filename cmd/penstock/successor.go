@@ -90,7 +90,7 @@ func (p program) succeed(l *sockets) (s *successor, err error) {
 	cmd.Args, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.args, os.Stdin, os.Stdout, os.Stderr
 	var h handover
 	for _, socket := range l.all() {
-		f, err := socket.File() // a duplicate
+		f, err := socket.duplicate()
 		if err != nil {
 			return nil, fmt.Errorf("hand over socket %q: %w", socket.name, err)
 		}
