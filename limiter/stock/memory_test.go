@@ -226,3 +226,44 @@ func TestResolve(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherProcessWritesWhatIsRemembered: after Yield the file is as the other leaves it,
+// until Resume.
+func TestAnotherProcessWritesWhatIsRemembered(t *testing.T) {
+	remembering(t, func(s *shop, state string, _ stock.Store) {
+		m, err := stock.OpenMemory(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := &shop{TB: t, store: &spy{Store: s.store}, sale: s.sale}
+		first.stock = stock.New(first.store, stock.Options{Report: first.report, Memory: m})
+		if err := first.stock.Load(context.Background(), []*rules.Sale{s.sale}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Yield(); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := os.ReadFile(state); !strings.Contains(string(b), `"phone"`) {
+			t.Errorf("what the other will read is %s", b)
+		}
+		const theirs = `{"Format":1,"Ledgers":{"other":{"Epoch":1,"Seq":1}}}`
+		if err := os.WriteFile(state, []byte(theirs), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run := func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			first.stock.Run(ctx)
+		}
+		s.win("alice", "red") // so there is something to remember
+		run()
+		if b, _ := os.ReadFile(state); string(b) != theirs {
+			t.Errorf("the other's file is now %s", b)
+		}
+		m.Resume()
+		run()
+		if b, _ := os.ReadFile(state); !strings.Contains(string(b), `"phone"`) {
+			t.Errorf("after Resume the file is %s", b)
+		}
+	})
+}

@@ -232,3 +232,46 @@ func TestAChangeIsSeenThroughWhenItsAskerLeaves(t *testing.T) {
 		t.Errorf("got %d %s, want it done", w.Code, w.Body)
 	}
 }
+
+func TestUpgradeIsSignedLoggedAndAnswered(t *testing.T) {
+	const path = "/api/v1/upgrade"
+	b := newBench(t)
+	if status, text := b.ask("POST", path, signedBody); status != 404 {
+		t.Errorf("where there is no upgrade: %d %s", status, text)
+	}
+	for name, c := range map[string]struct {
+		body, want string
+		err        error
+		status     int
+		changes    int
+	}{
+		"done":    {signedBody, `{"what":"done"}`, nil, 200, 1},
+		"busy":    {signedBody, `{"error":"busy"}`, &Problem{409, "busy"}, 409, 1},
+		"failed":  {signedBody, `{"error":"no"}`, errors.New("no"), 503, 1},
+		"no who":  {`{"why":"test"}`, `{"error":`, nil, 400, 0},
+		"no JSON": {`by=ann`, `{"error":`, nil, 400, 0},
+	} {
+		b := newBench(t)
+		asked := 0
+		b.o.Sales = nil // a gateway without stock is upgraded as well
+		b.o.Upgrade = func(_ context.Context, got Command) (Done, error) {
+			if asked++; got.By != "ann" || got.Why != "test" {
+				t.Errorf("%s: asked with %+v", name, got)
+			}
+			if c.err != nil {
+				return Done{}, c.err
+			}
+			return Done{What: "done"}, nil
+		}
+		status, text := b.ask("POST", path, c.body)
+		if status != c.status || !strings.HasPrefix(text, c.want) || asked != c.changes || len(b.changes) != c.changes {
+			t.Errorf("%s: got %d %s, asked %d times, logged %+v", name, status, text, asked, b.changes)
+		}
+		if c.changes > 0 && (b.changes[0].Action != "upgrade" || b.changes[0].Err != c.err || b.changes[0].By != "ann") {
+			t.Errorf("%s: the log has %+v", name, b.changes[0])
+		}
+		if status, _ := b.ask("GET", "/api/v1/sales", ""); status != 404 {
+			t.Errorf("%s: sales of a gateway without stock: %d", name, status)
+		}
+	}
+}
