@@ -4,6 +4,7 @@ SOAK ?= 10m
 ROUNDS ?= 3
 SECONDS ?= 8
 SEEDS ?= 5
+RESTARTS ?= 10
 export CGO_ENABLED ?= 0
 
 help: ## say what there is
@@ -59,9 +60,12 @@ fuzz: ## fuzz every parser of foreign bytes, a minute each
 soak: needs ## try the stock under random faults for SOAK (10m), or PENSTOCK_SEED alone
 	cd limiter/stock/soak && PENSTOCK_SOAK=$(SOAK) $(GO) test -count 1 -timeout 0
 
+soak-restart: needs ## change the gateway RESTARTS (10) times under 200 customers, on both stores
+	PENSTOCK_RESTARTS=$(RESTARTS) $(GO) test -count 1 -timeout 10m -v -run 'LoseNothing|ThousandReloads' ./cmd/penstock
+
 needs: # what tests cannot do without: Redis, a C compiler for the race detector, and a browser to open pages
 	@{ command -v redis-server && command -v gcc && command -v chromium; } >/dev/null || { \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium; }
 
-.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak needs packages
+.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak soak-restart needs packages

@@ -5,7 +5,10 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -294,5 +297,35 @@ func TestOtherAddressesAndStores(t *testing.T) {
 	if c, err := net.DialTimeout("tcp", proxy, time.Second); err == nil {
 		c.Close()
 		t.Errorf("%s is still open", proxy)
+	}
+}
+
+// TestALongDownloadHoldsNothingUp: what is no sale's is finished by the old process, long
+// after the new one has the store.
+func TestALongDownloadHoldsNothingUp(t *testing.T) {
+	release := make(chan struct{})
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "begun, ")
+		w.(http.Flusher).Flush()
+		<-release
+		io.WriteString(w, "done")
+	}))
+	defer origin.Close()
+	file := write(t, t.TempDir(), handing, "SHOP", origin.Listener.Addr().String(), "STORE", embeddedStore, "DELAY", "0s")
+	l := found(t, exec.Command(penstock, "run", "-config", file))
+	old := l.pid()
+	resp, err := http.Get("http://" + l.proxy + "/film")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	l.signal(t, syscall.SIGUSR2)
+	l.next(t)
+	close(release)
+	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "begun, done" {
+		t.Errorf("the download is %q, %v", b, err)
+	}
+	if code := l.ended(t, old); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
 	}
 }
