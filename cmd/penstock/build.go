@@ -38,7 +38,7 @@ type gateway struct {
 	tlsReloads *prometheus.CounterVec
 	moves      *prometheus.CounterVec // of the origin's limit
 	ready      atomic.Bool
-	memory     *stock.Memory          // of a store that is shared
+	memory     *stock.Memory // of a store that is shared
 	census     census
 
 	asker         resolve.Client

@@ -204,12 +204,12 @@ func TestSignalsDuringAHandOver(t *testing.T) {
 	h.signal(t, syscall.SIGUSR2)
 	pid := h.scriptRuns()
 	h.signal(t, syscall.SIGUSR2)
-	says(t, h, `"a hand-over is under way already"`)
+	logged(t, h, `"a hand-over is under way already"`)
 	h.sells("while it waits", 1)
 	h.signal(t, syscall.SIGHUP)
 	syscall.Kill(pid, syscall.SIGKILL)
-	says(t, h, `"the hand-over failed: this process goes on"`)
-	says(t, h, `"reloaded"`)
+	logged(t, h, `"the hand-over failed: this process goes on"`)
+	logged(t, h, `"reloaded"`)
 	h.sells("afterwards", 2)
 
 	os.Remove(h.pidFile())
@@ -224,7 +224,7 @@ func TestSignalsDuringAHandOver(t *testing.T) {
 	}
 }
 
-func says(t *testing.T, h *house, words string) {
+func logged(t *testing.T, h *house, words string) {
 	t.Helper()
 	h.says(t, regexp.QuoteMeta(words), 1)
 }
@@ -235,11 +235,11 @@ func TestHangupDuringAHandOverReachesTheNewProcess(t *testing.T) {
 	h := newHouse(t, embeddedStore, "0s")
 	old := h.pid()
 	h.signal(t, syscall.SIGUSR2)
-	says(t, h, `"the new process waits for the store"`)
+	logged(t, h, `"the new process waits for the store"`)
 	h.signal(t, syscall.SIGHUP)
 	h.next(t)
 	h.ended(t, old)
-	says(t, h, `"reloaded"`)
+	logged(t, h, `"reloaded"`)
 	if n := h.metrics(t)[`penstock_reload_total{result="applied"}`]; n != 1 {
 		t.Errorf("the new process has reloaded %v times, want once", n)
 	}
@@ -251,7 +251,7 @@ func TestTheOldProcessIsKilledInBetween(t *testing.T) {
 	h := newHouse(t, embeddedStore, "60s") // so long would the old one wait for the silent
 	h.sells("first", 1)
 	h.signal(t, syscall.SIGUSR2)
-	says(t, h, `"the new process waits for the store"`)
+	logged(t, h, `"the new process waits for the store"`)
 	h.signal(t, syscall.SIGKILL)
 	h.next(t)
 	h.sells("second", 2)
@@ -262,7 +262,7 @@ func TestTheOldProcessIsKilledInBetween(t *testing.T) {
 func TestTermWhileTheStoreIsWaitedFor(t *testing.T) {
 	h := newHouse(t, embeddedStore, "2s")
 	h.signal(t, syscall.SIGUSR2)
-	says(t, h, `"the new process waits for the store"`)
+	logged(t, h, `"the new process waits for the store"`)
 	h.signal(t, syscall.SIGTERM)
 	if code := h.ended(t, h.pid()); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
