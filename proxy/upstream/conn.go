@@ -6,6 +6,7 @@ package upstream
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
@@ -31,7 +32,9 @@ type conn struct {
 	write deadline
 	until time.Time // while idle: not to be used after
 
-	raw    syscall.RawConn // nil: cannot be asked, so never used again
+	tls    *tls.Conn       // nc, if it speaks TLS
+	wire   *wire           // and what is beneath it
+	raw    syscall.RawConn // without TLS; nil: cannot be asked, so never used again
 	ask    func(fd uintptr)
 	poll   [1]unix.PollFd
 	silent bool
@@ -68,12 +71,24 @@ func (c *conn) reset() {
 	c.interrupted.Store(false)
 }
 
-func (c *conn) close() { c.nc.Close() }
+// close does not wait. TLS says goodbye if that can be sent at once.
+func (c *conn) close() {
+	if c.wire != nil {
+		c.wire.leaving.Store(true)
+	}
+	c.nc.Close()
+}
 
 // fit reports whether c may be used again: young enough, and the origin neither spoke
 // nor hung up. Whatever it said was not an answer to the request we are about to send.
 func (c *conn) fit(now time.Time) bool {
-	if c.raw == nil || !now.Before(c.until) {
+	if !now.Before(c.until) {
+		return false
+	}
+	if c.tls != nil {
+		return c.wire.quiet(c.tls)
+	}
+	if c.raw == nil {
 		return false
 	}
 	c.silent = false
@@ -99,12 +114,24 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.interrupted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	return c.nc.Read(p)
+	n, err := c.nc.Read(p)
+	if err == io.EOF && c.wire != nil && c.wire.ended {
+		err = io.ErrUnexpectedEOF // an end without close_notify can be anybody's
+	}
+	return n, err
 }
 
-func (c *conn) send(p []byte) (int, error) {
+// send writes p. n is above 0 if a byte may have left, be it half a record of TLS.
+func (c *conn) send(p []byte) (n int, err error) {
 	c.write.roll(c.o.conf.IdleBody)
-	return c.nc.Write(p)
+	if c.wire == nil {
+		return c.nc.Write(p)
+	}
+	before := c.wire.wrote.Load()
+	if n, err = c.nc.Write(p); n == 0 && c.wire.wrote.Load() != before {
+		n = 1
+	}
+	return n, err
 }
 
 // answer waits for the head of the answer to a request that was written whole, or

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"strings"
@@ -21,23 +22,29 @@ var wholeAnswers = []struct{ name, bytes, body string }{
 // An answer cut anywhere is an error, never a shorter answer; neither a FIN nor a
 // reset makes a difference.
 func TestCutAnywhere(t *testing.T) {
-	for _, a := range wholeAnswers {
-		for _, how := range []string{"fin", "reset"} {
-			t.Run(a.name+"/"+how, func(t *testing.T) { cutAnywhere(t, a.bytes, a.body, how == "reset") })
+	everyWire(t, func(t *testing.T, c *tls.Config) {
+		for _, a := range wholeAnswers {
+			for _, how := range []string{"fin", "reset"} {
+				t.Run(a.name+"/"+how, func(t *testing.T) { cutAnywhere(t, c, a.bytes, a.body, how == "reset") })
+			}
 		}
-	}
+	})
 }
 
-func cutAnywhere(t *testing.T, answer, want string, reset bool) {
+func cutAnywhere(t *testing.T, c *tls.Config, answer, want string, reset bool) {
 	var cut atomic.Int64
-	o := serve(t, func(p *peer) {
+	o := serveOver(t, c, func(p *peer) {
 		p.next()
 		p.say("%s", answer[:cut.Load()])
 		if reset {
 			p.reset()
 		}
 	})
-	for n := range len(answer) {
+	step := 1
+	if c != nil {
+		step = 3 // each costs a handshake
+	}
+	for n := 0; n < len(answer); n += step {
 		cut.Store(int64(n))
 		status, body, err := carry(reach(t, o, nil), request("GET", "/", ""))
 		if err == nil || errors.Is(err, io.EOF) {

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -31,17 +32,19 @@ var mishaps = []struct {
 }
 
 func TestAtMostOnce(t *testing.T) {
-	for _, m := range mishaps {
-		for _, method := range methods {
-			t.Run(m.name+"/"+method+"/fresh", func(t *testing.T) { atMostOnce(t, method, m.do, m.want, false) })
-			t.Run(m.name+"/"+method+"/reused", func(t *testing.T) { atMostOnce(t, method, m.do, m.want, true) })
+	everyWire(t, func(t *testing.T, c *tls.Config) {
+		for _, m := range mishaps {
+			for _, method := range methods {
+				t.Run(m.name+"/"+method+"/fresh", func(t *testing.T) { atMostOnce(t, c, method, m.do, m.want, false) })
+				t.Run(m.name+"/"+method+"/reused", func(t *testing.T) { atMostOnce(t, c, method, m.do, m.want, true) })
+			}
 		}
-	}
+	})
 }
 
-func atMostOnce(t *testing.T, method string, mishap func(*peer), want int, reused bool) {
+func atMostOnce(t *testing.T, c *tls.Config, method string, mishap func(*peer), want int, reused bool) {
 	meets := make(chan bool, 1) // the connection on which the mishap is to come
-	o := serve(t, func(p *peer) {
+	o := serveOver(t, c, func(p *peer) {
 		if !<-meets {
 			return
 		}

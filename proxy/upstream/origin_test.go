@@ -6,6 +6,7 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type origin struct {
 	ln    net.Listener
+	tls   *tls.Config // nil: it speaks plain
 	all   sync.WaitGroup
 	mu    sync.Mutex
 	got   map[string]int // complete requests by path
@@ -35,19 +37,28 @@ type origin struct {
 
 // peer is the origin's side of one connection.
 type peer struct {
-	*net.TCPConn
-	br *bufio.Reader
-	n  int // 0: the first connection
-	o  *origin
+	halfConn
+	tcp *net.TCPConn // beneath TLS, if there is any
+	br  *bufio.Reader
+	n   int // 0: the first connection
+	o   *origin
 }
 
-func serve(t testing.TB, script func(*peer)) *origin {
+type halfConn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+func serve(t testing.TB, script func(*peer)) *origin { return serveOver(t, nil, script) }
+
+// serveOver is serve with the origin's side of TLS.
+func serveOver(t testing.TB, c *tls.Config, script func(*peer)) *origin {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &origin{ln: ln, got: map[string]int{}, open: map[net.Conn]bool{}, stopped: make(chan bool)}
+	o := &origin{ln: ln, tls: c, got: map[string]int{}, open: map[net.Conn]bool{}, stopped: make(chan bool)}
 	o.all.Go(func() { o.accept(script) })
 	t.Cleanup(o.stop)
 	return o
@@ -59,14 +70,22 @@ func (o *origin) accept(script func(*peer)) {
 		if err != nil {
 			return
 		}
+		p := &peer{halfConn: c.(*net.TCPConn), tcp: c.(*net.TCPConn), o: o}
+		if o.tls != nil {
+			p.halfConn = tls.Server(c, o.tls)
+		}
+		p.br = bufio.NewReader(p)
 		o.mu.Lock()
-		p := &peer{c.(*net.TCPConn), bufio.NewReader(c), o.conns, o}
+		p.n = o.conns
 		o.conns++
 		o.open[c] = true
 		o.mu.Unlock()
 		o.all.Go(func() {
+			defer p.Close()
+			if t, ok := p.halfConn.(*tls.Conn); ok && t.Handshake() != nil {
+				return
+			}
 			script(p)
-			p.Close()
 		})
 	}
 }
@@ -125,8 +144,8 @@ func (p *peer) ok(body string) {
 }
 
 func (p *peer) reset() {
-	p.SetLinger(0)
-	p.Close()
+	p.tcp.SetLinger(0)
+	p.tcp.Close()
 }
 
 // echo answers every request with its path.
@@ -145,6 +164,9 @@ func reach(t testing.TB, o *origin, change func(*Config)) *Origin {
 	c := Config{
 		Network: "tcp", Address: o.ln.Addr().String(),
 		Connect: time.Minute, Response: time.Minute, IdleBody: time.Minute, MaxIdle: 8,
+	}
+	if o.tls != nil {
+		c.TLS = believing()
 	}
 	if change != nil {
 		change(&c)

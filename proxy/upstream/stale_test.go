@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -33,14 +34,16 @@ func spoken(u *Origin) {
 	}
 }
 
-func TestOriginClosesIdle(t *testing.T) {
-	o := serve(t, func(p *peer) {
+func TestOriginClosesIdle(t *testing.T) { everyWire(t, originClosesIdle) }
+
+func originClosesIdle(t *testing.T, c *tls.Config) {
+	o := serveOver(t, c, func(p *peer) {
 		if path, _, ok := p.next(); ok {
 			p.ok(path)
 		}
 	})
 	u := reach(t, o, nil)
-	for i := range 300 {
+	for i := range some(c, 300) {
 		path := fmt.Sprintf("/order/%d", i)
 		if _, body, err := carry(u, request("POST", path, "qty=1")); err != nil || body != path {
 			t.Fatalf("%s: %q, %v", path, body, err)
@@ -55,7 +58,9 @@ func TestOriginClosesIdle(t *testing.T) {
 }
 
 // Bytes nobody asked for must not become the next customer's page.
-func TestNobodyElsesPage(t *testing.T) {
+func TestNobodyElsesPage(t *testing.T) { everyWire(t, nobodyElsesPage) }
+
+func nobodyElsesPage(t *testing.T, c *tls.Config) {
 	rude := []struct {
 		name  string
 		after string // what the origin says too much, %s: the path
@@ -69,7 +74,7 @@ func TestNobodyElsesPage(t *testing.T) {
 	for _, r := range rude {
 		t.Run(r.name, func(t *testing.T) {
 			idle := make(chan bool)
-			o := serve(t, func(p *peer) {
+			o := serveOver(t, c, func(p *peer) {
 				for {
 					path, _, ok := p.next()
 					if !ok {
@@ -85,7 +90,7 @@ func TestNobodyElsesPage(t *testing.T) {
 				}
 			})
 			u := reach(t, o, nil)
-			for i := range 500 {
+			for i := range some(c, 500) {
 				path := fmt.Sprintf("/page/%d", i)
 				if _, body, err := carry(u, request("GET", path, "")); err != nil || body != path {
 					t.Fatalf("%s: got %q, %v", path, body, err)
@@ -102,8 +107,10 @@ func TestNobodyElsesPage(t *testing.T) {
 
 // An origin that answers HEAD, 204 and 304 with a body, at any moment, with many
 // customers at once.
-func TestBodyWhereNoneBelongs(t *testing.T) {
-	o := serve(t, func(p *peer) {
+func TestBodyWhereNoneBelongs(t *testing.T) { everyWire(t, bodyWhereNoneBelongs) }
+
+func bodyWhereNoneBelongs(t *testing.T, c *tls.Config) {
+	o := serveOver(t, c, func(p *peer) {
 		for {
 			path, _, ok := p.next()
 			if !ok {
@@ -119,7 +126,7 @@ func TestBodyWhereNoneBelongs(t *testing.T) {
 	var all sync.WaitGroup
 	for customer := range 4 {
 		all.Go(func() {
-			for i := range 500 {
+			for i := range some(c, 500) {
 				kind := "ghnm"[rand.IntN(4)]
 				path := fmt.Sprintf("/%c/%d/%d", kind, customer, i)
 				method, want := "GET", ""

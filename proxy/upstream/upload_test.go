@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,10 @@ func pattern(n int) []byte {
 }
 
 // Bodies of every kind arrive as they are, and the connection is used again.
-func TestBodies(t *testing.T) {
-	o := serve(t, func(p *peer) {
+func TestBodies(t *testing.T) { everyWire(t, bodies) }
+
+func bodies(t *testing.T, c *tls.Config) {
+	o := serveOver(t, c, func(p *peer) {
 		for {
 			_, body, ok := p.next()
 			if !ok {
@@ -60,7 +63,9 @@ func (e endless) Read(p []byte) (int, error) {
 }
 
 // An origin refuses an upload half way: its answer counts, and the rest is not sent.
-func TestEarlyAnswer(t *testing.T) {
+func TestEarlyAnswer(t *testing.T) { everyWire(t, earlyAnswer) }
+
+func earlyAnswer(t *testing.T, c *tls.Config) {
 	const size = 16 << 20
 	ways := map[string]func(*peer){
 		"and closes":          func(p *peer) {},
@@ -72,7 +77,7 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 	for name, then := range ways {
 		t.Run(name, func(t *testing.T) {
-			o := serve(t, func(p *peer) {
+			o := serveOver(t, c, func(p *peer) {
 				io.ReadFull(p.br, make([]byte, 1000))
 				if then == nil {
 					p.say("HTTP/1.1 100 Continue\r\n\r\n")

@@ -7,7 +7,7 @@
 // that was cut never ends as if it were whole; and an error says whether anything
 // can have been sent.
 //
-// It gives up HTTP/2, TLS, pipelining, upgrades, CONNECT and redirects, and makes no
+// It gives up HTTP/2, pipelining, upgrades, CONNECT and redirects, and makes no
 // second attempt but the one above. It does not know headers beyond framing and
 // persistence: what goes out is what the caller wrote. It cannot tell an answer
 // nobody asked for from the right one if it crosses the next request on the wire;
@@ -16,6 +16,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -26,8 +27,11 @@ import (
 type Config struct {
 	Network string // "tcp" or "unix"
 	Address string // "host:port" or the path of the socket
+	// TLS: nil speaks plain. ServerName must be set; versions below 1.2 and protocols
+	// other than http/1.1 are left out whatever it says.
+	TLS *tls.Config
 
-	Connect  time.Duration // to open a connection
+	Connect  time.Duration // to open a connection, TLS included
 	Response time.Duration // from the last byte sent to the head of the answer
 	IdleBody time.Duration // longest silence inside an answer's body, and while the origin takes none of ours
 
@@ -45,7 +49,10 @@ type Origin struct {
 
 // New makes an Origin; it opens no connection.
 func New(c Config) *Origin {
-	d := net.Dialer{Timeout: c.Connect}
+	if c.TLS != nil {
+		c.TLS = secured(c.TLS)
+	}
+	var d net.Dialer
 	return &Origin{
 		conf:  c,
 		idle:  pool{max: c.MaxIdle},
@@ -137,9 +144,31 @@ func (o *Origin) begin(ctx context.Context, first []byte) (*conn, error) {
 }
 
 func (o *Origin) dial(ctx context.Context) (*conn, error) {
-	nc, err := o.dials(ctx, o.conf.Network, o.conf.Address)
+	if o.conf.Connect > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.conf.Connect)
+		defer cancel()
+	}
+	c, err := o.connect(ctx)
 	if err != nil {
 		return nil, &Error{Op: OpDial, Unsent: true, Timeout: timedOut(err), Err: err}
 	}
-	return newConn(o, nc), nil
+	return c, nil
+}
+
+func (o *Origin) connect(ctx context.Context) (*conn, error) {
+	nc, err := o.dials(ctx, o.conf.Network, o.conf.Address)
+	if err != nil {
+		return nil, err
+	}
+	if o.conf.TLS == nil {
+		return newConn(o, nc), nil
+	}
+	t, w, err := handshake(ctx, nc, o.conf.TLS)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(o, t)
+	c.tls, c.wire = t, w
+	return c, nil
 }
