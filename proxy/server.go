@@ -69,13 +69,9 @@ func New(o Options) *Proxy {
 // Use puts rules to use for every request that begins from now on. Those under way
 // keep the rules they began with.
 func (p *Proxy) Use(set *rules.Set) {
-	o := set.Origin
 	u := &ruled{
 		set: set,
-		origin: upstream.New(upstream.Config{
-			Network: o.Network, Address: o.Address, MaxIdle: o.MaxConcurrency,
-			Connect: o.ConnectTimeout, Response: o.ResponseTimeout, IdleBody: o.IdleBodyTimeout,
-		}),
+		origin: upstream.New(reach(&set.Origin)),
 		rest:    &kind{p.metrics.counts("", ""), render(set.Answers)},
 		bySale:  map[*rules.Sale]*kind{},
 		byRoute: map[*rules.Route]*kind{},

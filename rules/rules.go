@@ -70,9 +70,11 @@ type Admin struct {
 
 // Origin is the shop behind the gateway.
 type Origin struct {
-	Network string // "tcp" or "unix"
-	Address string // host:port, or a socket's path
-	Host    string // "": the client's Host is preserved
+	Network string     // "tcp" or "unix"
+	Address string     // host:port, or a socket's path
+	Host    string     // "": the client's Host is preserved
+	TLS     *ServerTLS // nil: plain
+	AnyCert bool       // with TLS: whoever answers is taken for the shop
 
 	Concurrency        int           // requests in flight; 0: found automatically
 	MaxConcurrency     int           // never above
@@ -104,7 +106,7 @@ type Redis struct {
 	Username    string
 	Password    string
 	DB          int
-	TLS         *RedisTLS // nil: plain
+	TLS         *ServerTLS // nil: plain
 	KeyPrefix   string
 	Timeout     time.Duration // for one call, retries included
 	ReplicasAck int           // replicas that must have an order's start before it is sent
@@ -120,8 +122,8 @@ const (
 	RedisCluster
 )
 
-// RedisTLS is how the servers are known, and who we are to them.
-type RedisTLS struct {
+// ServerTLS is how servers are known that we connect to, and who we are to them.
+type ServerTLS struct {
 	Roots      *x509.CertPool    // nil: the system's
 	Cert       []tls.Certificate // empty: we show none
 	ServerName string            // "": the address's host

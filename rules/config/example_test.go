@@ -42,7 +42,7 @@ func TestExampleWithEveryKeyInUse(t *testing.T) {
 		t.Fatalf("got error %v, want Faults", err)
 	}
 	for _, f := range faults {
-		if !slices.Contains([]kind{unreadable, duplicate, notExactlyOne}, f.kind) {
+		if !slices.Contains([]kind{unreadable, duplicate, notExactlyOne, needsHTTPS}, f.kind) {
 			t.Errorf("got %v", f)
 		}
 	}
@@ -140,7 +140,7 @@ func TestDefaultsAreRead(t *testing.T) {
 			switch {
 			case kid.name == "store" || kid.name == "tls" || kid.shape != single || kid.use == never:
 			case kid.name == "url":
-				b.WriteString(indent + "url: http://127.0.0.1:8081\n")
+				b.WriteString(indent + "url: https://127.0.0.1:8081\n")
 			case kid.name == "listen" && kid.def == "":
 				b.WriteString(indent + "listen: \":" + map[bool]string{true: "8080", false: "9901"}[indent == ""] + "\"\n")
 			case len(kid.kids) > 0:

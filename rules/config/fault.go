@@ -69,7 +69,6 @@ const (
 	aliased
 	tagged
 	unavailable
-	unavailableOr
 	missing
 	notExactlyOne
 	quoted
@@ -92,6 +91,8 @@ const (
 	sameListener
 	openAdmin
 	notOrigin
+	needsHTTPS
+	nobodyKnown
 	notConcurrency
 	originIsSelf
 	notHost
@@ -163,7 +164,6 @@ var wording = [kinds]struct{ wrong, right string }{
 	aliased:         {"uses an anchor or alias", "write the value out"},
 	tagged:          {"has the tag %s", "write the value without it"},
 	unavailable:     {"not available in this version", "remove it"},
-	unavailableOr:   {"not available in this version", "remove it or write %s"},
 	missing:         {"is missing", "write %s"},
 	notExactlyOne:   {"has %s", "write exactly one of %s"},
 	quoted:          {"%q is quoted", "write it without quotes"},
@@ -185,7 +185,9 @@ var wording = [kinds]struct{ wrong, right string }{
 	nobodyTrusted:   {"a PROXY header is taken from trusted_proxies only, and there are none", "add the network of your load balancer to trusted_proxies"},
 	sameListener:    {"%s is taken by %s", "use another port"},
 	openAdmin:       {"is missing while admin listens on %s, which others can reach", "name a file that holds a token, or listen on 127.0.0.1"},
-	notOrigin:       {"%q is not an origin", `write "http://127.0.0.1:8081" or "unix:/run/shop.sock", without a path behind the host`},
+	notOrigin:       {"%q is not an origin", `write "http://127.0.0.1:8081", "https://shop.example" or "unix:/run/shop.sock", without a path behind the host`},
+	needsHTTPS:      {"is about https, and origin.url is %q", "write https in origin.url or remove it"},
+	nobodyKnown:     {"%s says whom to believe, and insecure_skip_verify believes everybody", "keep one of the two"},
 	notConcurrency:  {"%q is no limit", "write auto, observe, or how many requests the shop may be given at a time: 40"},
 	originIsSelf:    {"%s is the address this gateway listens on", "write the address of the shop"},
 	notHost:         {"%q is not a host name", "write it in lower case without scheme or path: shop.example"},

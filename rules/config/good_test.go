@@ -220,12 +220,14 @@ func TestOriginURL(t *testing.T) {
 	f("http://10.0.0.1:8081", "tcp", "10.0.0.1:8081")
 	f("http://[::1]:8081", "tcp", "[::1]:8081")
 	f("http://[2001:db8::1]", "tcp", "[2001:db8::1]:80")
+	f("https://shop.example", "tcp", "shop.example:443")
+	f("https://shop.example:8443/", "tcp", "shop.example:8443")
 	f("unix:/run/shop.sock", "unix", "/run/shop.sock")
 	f("unix:///run/shop.sock", "unix", "/run/shop.sock")
 	for _, bad := range []string{
 		"http://127.0.0.1", "http://", "http://shop.example:", "http://shop.example:0", "http://shop.example:080",
 		"http://user@shop.example", "http://shop.example?x", "http://shop.example/#", "http://%zz", "ftp://shop.example",
-		"HTTP//shop", "unix:", "unix:shop.sock", "http://shop_example!", "https://shop.example",
+		"HTTP//shop", "unix:", "unix:shop.sock", "http://shop_example!", "https://shop.example/x", "https://",
 	} {
 		f(bad, "", "")
 	}

@@ -67,7 +67,7 @@ func TestRedisModes(t *testing.T) {
 		KeyPrefix: "penstock", Timeout: 100 * time.Millisecond, ReplicasAck: 1, StateFile: "testdata/good/penstock.state",
 	})
 	same(t, "cluster", load(t, "testdata/good/cluster.yaml").Store.Redis, &rules.Redis{
-		Mode: rules.RedisCluster, Addrs: []string{"10.0.0.1:7000"}, TLS: &rules.RedisTLS{},
+		Mode: rules.RedisCluster, Addrs: []string{"10.0.0.1:7000"}, TLS: &rules.ServerTLS{},
 		KeyPrefix: "penstock", Timeout: 100 * time.Millisecond, StateFile: "testdata/good/penstock.state",
 	})
 }

@@ -42,9 +42,10 @@ func origin(v value) rules.Origin {
 		ResponseTimeout: timeout.at("response").duration(shortest),
 		IdleBodyTimeout: timeout.at("idle_body").duration(shortest),
 	}
+	o.TLS, o.AnyCert = originTLS(v.at("tls"))
 	o.Concurrency, o.ObserveConcurrency = v.at("concurrency").concurrency()
 	if v.require(`origin: {url: "http://127.0.0.1:8081"}`) && (v.node == nil || v.at("url").require(`"http://127.0.0.1:8081"`)) {
-		o.Network, o.Address = originURL(v.at("url"))
+		v.reach(&o)
 	}
 	if o.Concurrency > o.MaxConcurrency {
 		v.at("concurrency").fault(tooMuch, fmt.Sprint(o.Concurrency), fmt.Sprintf("origin.max_concurrency (%d)", o.MaxConcurrency), fmt.Sprint(o.MaxConcurrency))
@@ -88,38 +89,67 @@ func originHost(v value) string {
 	})
 }
 
-// originURL reads where the origin listens.
-func originURL(v value) (network, address string) {
+// reach reads where the origin listens, and sees to it that tls goes with that.
+func (v value) reach(o *rules.Origin) {
+	network, address, secure := originURL(v.at("url"))
+	o.Network, o.Address = network, address
+	switch {
+	case secure && o.TLS == nil:
+		o.TLS = &rules.ServerTLS{}
+	case !secure && o.TLS != nil:
+		if network != "" {
+			v.at("tls").fault(needsHTTPS, v.at("url").node.Value)
+		}
+		o.TLS = nil
+	}
+	if o.TLS != nil && o.TLS.ServerName == "" {
+		o.TLS.ServerName, _, _ = net.SplitHostPort(address)
+	}
+}
+
+// originTLS reads how the origin is known.
+func originTLS(v value) (t *rules.ServerTLS, anybody bool) {
+	if t = serverTLS(v); t == nil {
+		return nil, false
+	}
+	anybody = v.at("insecure_skip_verify").boolean()
+	if anybody && t.Roots != nil {
+		v.at("insecure_skip_verify").fault(nobodyKnown, "ca")
+	}
+	return t, anybody
+}
+
+// originURL reads where the origin listens; secure: by TLS.
+func originURL(v value) (network, address string, secure bool) {
 	s := v.text()
 	if s == "" {
-		return "", ""
+		return "", "", false
 	}
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		path = strings.TrimPrefix(path, "//")
 		if !filepath.IsAbs(path) || len(path) > maxSocket {
 			v.fault(notOrigin, s)
 		}
-		return "unix", path
+		return "unix", path, false
 	}
 	u, err := url.Parse(s)
-	if err == nil && u.Scheme == "https" {
-		v.fault(unavailableOr, "an http or unix address")
-		return "", ""
-	}
-	if err == nil && u.Scheme == "http" && (s == "http://"+u.Host || s == "http://"+u.Host+"/") {
-		if address, ok := withPort(u); ok {
-			return "tcp", address
+	if err == nil && (s == u.Scheme+"://"+u.Host || s == u.Scheme+"://"+u.Host+"/") {
+		if port := defaultPort[u.Scheme]; port != "" {
+			if address, ok := withPort(u, port); ok {
+				return "tcp", address, u.Scheme == "https"
+			}
 		}
 	}
 	v.fault(notOrigin, s)
-	return "", ""
+	return "", "", false
 }
 
-// withPort gives the host and port of a URL, port 80 where it names none.
-func withPort(u *url.URL) (string, bool) {
-	port := u.Port()
-	if port == "" && !strings.HasSuffix(u.Host, ":") {
-		port = "80"
+var defaultPort = map[string]string{"http": "80", "https": "443"}
+
+// withPort gives the host and port of a URL, its scheme's port where it names none.
+func withPort(u *url.URL, port string) (string, bool) {
+	if u.Port() != "" || strings.HasSuffix(u.Host, ":") {
+		port = u.Port()
 	}
 	n, ok := parseInteger(port)
 	_, err := netip.ParseAddr(u.Hostname())

@@ -37,7 +37,7 @@ func redisServers(v value) *rules.Redis {
 		Username:    v.at("username").text(),
 		Password:    string(password),
 		DB:          v.at("db").integer(0, maxDatabases),
-		TLS:         redisTLS(v.at("tls")),
+		TLS:         serverTLS(v.at("tls")),
 		KeyPrefix:   one(v.at("key_prefix"), notKeyPrefix, func(s string) (string, bool) { return s, keyPrefixForm.MatchString(s) }),
 		Timeout:     v.at("timeout").duration(shortest),
 		ReplicasAck: v.at("replicas_ack").integer(0, maxReplicas),
@@ -78,13 +78,13 @@ func (v value) checkMode(s *rules.Redis) {
 	}
 }
 
-// redisTLS reads how the servers are known; an empty block is TLS with the roots of
-// the system.
-func redisTLS(v value) *rules.RedisTLS {
+// serverTLS reads how servers are known that we connect to; an empty block is TLS with
+// the roots of the system.
+func serverTLS(v value) *rules.ServerTLS {
 	if v.node == nil {
 		return nil
 	}
-	t := &rules.RedisTLS{}
+	t := &rules.ServerTLS{}
 	if name := v.at("server_name"); name.text() != "" {
 		t.ServerName = name.host()
 	}

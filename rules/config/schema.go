@@ -62,6 +62,7 @@ var root = key{kids: []key{
 var originKeys = []key{
 	{name: "url"},
 	{name: "host", def: "preserve"},
+	{name: "tls", kids: append(slices.Clone(serverTLSKeys), key{name: "insecure_skip_verify", def: "false"})},
 	{name: "concurrency", def: "auto"},
 	{name: "latency_target"},
 	{name: "max_concurrency", def: "256"},
@@ -80,13 +81,15 @@ var storeKeys = []key{
 		{name: "username", def: `""`},
 		{name: "password_file", def: `""`},
 		{name: "db", def: "0"},
-		{name: "tls", kids: []key{{name: "ca", def: `""`}, {name: "cert", def: `""`}, {name: "key", def: `""`}, {name: "server_name", def: `""`}}},
+		{name: "tls", kids: serverTLSKeys},
 		{name: "key_prefix", def: "penstock"},
 		{name: "timeout", def: "100ms"},
 		{name: "replicas_ack", def: "0"},
 		{name: "state_file", def: "penstock.state"},
 	}},
 }
+
+var serverTLSKeys = []key{{name: "ca", def: `""`}, {name: "cert", def: `""`}, {name: "key", def: `""`}, {name: "server_name", def: `""`}}
 
 var matchKeys = []key{
 	{name: "methods", shape: list},

@@ -46,14 +46,17 @@ func Warnings(set *rules.Set) []string {
 }
 
 // originWarnings is the same for what protects the shop.
-func originWarnings(o *rules.Origin) []string {
+func originWarnings(o *rules.Origin) (all []string) {
+	if o.AnyCert {
+		all = append(all, "origin.tls.insecure_skip_verify: whoever answers is taken for the shop, orders and passwords are sent to anybody in between")
+	}
 	switch {
 	case o.ObserveConcurrency:
-		return []string{fmt.Sprintf("origin.concurrency: nothing protects the shop below max_concurrency: it can get %d requests at a time", o.MaxConcurrency)}
+		all = append(all, fmt.Sprintf("origin.concurrency: nothing protects the shop below max_concurrency: it can get %d requests at a time", o.MaxConcurrency))
 	case o.Concurrency > 0 && o.LatencyTarget > 0:
-		return []string{fmt.Sprintf("origin.latency_target: has no effect: it moves what auto has found, and concurrency is %d", o.Concurrency)}
+		all = append(all, fmt.Sprintf("origin.latency_target: has no effect: it moves what auto has found, and concurrency is %d", o.Concurrency))
 	}
-	return nil
+	return all
 }
 
 // passing names the parameters that a match asks for, if requests to its path that have

@@ -53,6 +53,7 @@ func adapt(set *rules.Set, s *rules.Sale, o *origin, l *link, scratch string, no
 	c.set("client_ip", "{header: X-Forwarded-For}", "")
 	if o != nil {
 		c.set("origin/url", strconv.Quote("http://"+o.address), "Behind it stands "+o.about+".")
+		c.set("origin/tls", "", "") // it speaks plain
 	}
 	switch {
 	case set.Store.Redis == nil && set.Store.Embedded == "":

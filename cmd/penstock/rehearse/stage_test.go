@@ -32,7 +32,7 @@ health: {listen: ":9901"}
 trusted_proxies: [10.0.0.0/8]
 client_ip: {header: CF-Connecting-IP}
 shutdown: {delay: 5s, timeout: 60s}
-origin: {url: "http://10.0.0.9:80", queue: {max_wait: 2s}}
+origin: {url: "https://10.0.0.9:80", tls: {server_name: shop.example}, queue: {max_wait: 2s}}
 store: {redis: {addrs: ["10.0.0.2:6379"], key_prefix: shop, db: 3}}
 sales:
   - {name: early, match: {path: /buy}, closes: "2030-01-01T00:00:00Z", stock: {units: 1}, account: [{visitor: true}]}
@@ -64,7 +64,7 @@ func TestAdapt(t *testing.T) {
 	if r := got.Store.Redis; r.Addrs[0] != l.addr() || !strings.HasPrefix(r.KeyPrefix, "penstock-rehearsal-") || r.StateFile != "/scratch/penstock.state" || r.DB != 3 {
 		t.Errorf("store is %+v, want the link, names of its own, and the rest as it was", r)
 	}
-	if got.Listen != "127.0.0.1:0" || got.Admin.Listen != "127.0.0.1:0" || got.Health != "" || got.Origin.Address != "127.0.0.1:1" || got.Origin.QueueMaxWait != 2*time.Second {
+	if got.Listen != "127.0.0.1:0" || got.Admin.Listen != "127.0.0.1:0" || got.Health != "" || got.Origin.Address != "127.0.0.1:1" || got.Origin.TLS != nil || got.Origin.QueueMaxWait != 2*time.Second {
 		t.Errorf("set is %+v", got)
 	}
 	if len(got.TrustedProxies) != 1 || got.TrustedProxies[0].String() != "127.0.0.0/8" || got.ClientIPHeader != "X-Forwarded-For" {
@@ -86,7 +86,7 @@ func TestAdapt(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, got = load(t, string(text))
-	if got.Store.Redis != nil || got.Store.Embedded != "/scratch/penstock.db" || got.Origin.Address != "10.0.0.9:80" || len(got.Sales) != 3 || !fresh.opens.IsZero() {
+	if got.Store.Redis != nil || got.Store.Embedded != "/scratch/penstock.db" || got.Origin.Address != "10.0.0.9:80" || got.Origin.TLS == nil || len(got.Sales) != 3 || !fresh.opens.IsZero() {
 		t.Errorf("store %+v, origin %s, %d sales; want a fresh store, and the file's origin and sales", got.Store, got.Origin.Address, len(got.Sales))
 	}
 }

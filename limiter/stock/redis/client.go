@@ -57,7 +57,7 @@ func dial(r rules.Redis) redis.UniversalClient {
 	return redis.NewClient(o.Simple())
 }
 
-func secure(t *rules.RedisTLS) *tls.Config {
+func secure(t *rules.ServerTLS) *tls.Config {
 	if t == nil {
 		return nil
 	}
