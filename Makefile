@@ -63,9 +63,9 @@ soak: needs ## try the stock under random faults for SOAK (10m), or PENSTOCK_SEE
 soak-restart: needs ## change the gateway RESTARTS (10) times under 200 customers, on both stores
 	PENSTOCK_RESTARTS=$(RESTARTS) $(GO) test -count 1 -timeout 10m -v -run 'LoseNothing|ThousandReloads' ./cmd/penstock
 
-needs: # what tests cannot do without: Redis, a C compiler for the race detector, and a browser to open pages
-	@{ command -v redis-server && command -v gcc && command -v chromium; } >/dev/null || { \
+needs: # what tests cannot do without: Redis, a C compiler for the race detector, a browser to open pages, and openssl to speak TLS with
+	@{ command -v redis-server && command -v gcc && command -v chromium && command -v openssl; } >/dev/null || { \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
-	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium; }
+	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium openssl; }
 
 .PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak soak-restart needs packages

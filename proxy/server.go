@@ -70,8 +70,8 @@ func New(o Options) *Proxy {
 // keep the rules they began with.
 func (p *Proxy) Use(set *rules.Set) {
 	u := &ruled{
-		set: set,
-		origin: upstream.New(reach(&set.Origin)),
+		set:     set,
+		origin:  upstream.New(reach(&set.Origin)),
 		rest:    &kind{p.metrics.counts("", ""), render(set.Answers)},
 		bySale:  map[*rules.Sale]*kind{},
 		byRoute: map[*rules.Route]*kind{},
