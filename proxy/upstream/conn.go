@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,7 @@ const (
 type conn struct {
 	o     *Origin
 	nc    net.Conn
+	to    netip.Addr    // where it leads
 	br    *bufio.Reader // stays with nc: bytes left in it would belong to the next answer
 	read  deadline
 	write deadline
@@ -51,8 +53,8 @@ type conn struct {
 	interrupted atomic.Bool
 }
 
-func newConn(o *Origin, nc net.Conn) *conn {
-	c := &conn{o: o, nc: nc}
+func newConn(o *Origin, nc net.Conn, to netip.Addr) *conn {
+	c := &conn{o: o, nc: nc, to: to}
 	c.br = bufio.NewReaderSize(c, readBuffer)
 	c.read.set, c.write.set = nc.SetReadDeadline, nc.SetWriteDeadline
 	if s, ok := nc.(syscall.Conn); ok {

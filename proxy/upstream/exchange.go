@@ -133,7 +133,7 @@ func (e *Exchange) Close() error {
 	keep := e.clean()
 	e.c, e.Header = nil, nil
 	if keep {
-		c.o.idle.put(c, time.Now().Add(c.ans.idle))
+		c.o.keep(c, c.ans.idle)
 	} else {
 		c.close()
 	}

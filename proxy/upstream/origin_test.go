@@ -58,6 +58,10 @@ func serveOver(t testing.TB, c *tls.Config, script func(*peer)) *origin {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveAt(t, ln, c, script)
+}
+
+func serveAt(t testing.TB, ln net.Listener, c *tls.Config, script func(*peer)) *origin {
 	o := &origin{ln: ln, tls: c, got: map[string]int{}, open: map[net.Conn]bool{}, stopped: make(chan bool)}
 	o.all.Go(func() { o.accept(script) })
 	t.Cleanup(o.stop)

@@ -5,6 +5,7 @@ package upstream
 // twice the idle limit. It does not count connections in use.
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -74,19 +75,25 @@ func (p *pool) sweep() {
 }
 
 // prune closes the connections that take would not give.
-func (p *pool) prune(now time.Time) {
+func (p *pool) prune(now time.Time) { p.weed(func(c *conn) bool { return c.fit(now) }) }
+
+// leave closes the connections that lead to addresses the origin no longer has.
+func (p *pool) leave(has func(netip.Addr) bool) { p.weed(func(c *conn) bool { return has(c.to) }) }
+
+// weed closes the connections that are not worth keeping.
+func (p *pool) weed(worth func(*conn) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fit := p.conns[:0]
+	kept := p.conns[:0]
 	for _, c := range p.conns {
-		if c.fit(now) {
-			fit = append(fit, c)
+		if worth(c) {
+			kept = append(kept, c)
 		} else {
 			c.close()
 		}
 	}
-	clear(p.conns[len(fit):])
-	p.conns = fit
+	clear(p.conns[len(kept):])
+	p.conns = kept
 }
 
 func (p *pool) size() int {

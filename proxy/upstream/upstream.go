@@ -43,40 +43,57 @@ type Config struct {
 type Origin struct {
 	conf  Config
 	idle  pool
+	names *names
 	bufs  sync.Pool // *[]byte, requests on their way out
 	dials func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // New makes an Origin; it opens no connection.
-func New(c Config) *Origin {
+func New(c Config) *Origin { return newOrigin(c, net.DefaultResolver) }
+
+func newOrigin(c Config, r *net.Resolver) *Origin {
 	if c.TLS != nil {
 		c.TLS = secured(c.TLS)
 	}
-	var d net.Dialer
-	return &Origin{
+	o := &Origin{
 		conf:  c,
 		idle:  pool{max: c.MaxIdle},
 		bufs:  sync.Pool{New: func() any { return new([]byte) }},
-		dials: d.DialContext,
+		dials: dialer(c, r).DialContext,
 	}
+	o.names = follow(c, r, o.idle.leave)
+	return o
 }
 
 // Close closes the idle connections and keeps no more. Exchanges under way go on, and
 // Do goes on working, so that a reload can swap Origins under waiting requests.
-func (o *Origin) Close() { o.idle.shut() }
+func (o *Origin) Close() {
+	o.names.stop()
+	o.idle.shut()
+}
 
 // Warm brings the idle connections up to n, or to MaxIdle, and stops at the first that
 // fails. They go stale like all others, so before a sale it is called every second or so.
 func (o *Origin) Warm(ctx context.Context, n int) error {
+	o.names.used(time.Now())
 	o.idle.prune(time.Now())
 	for range min(n, o.conf.MaxIdle) - o.idle.size() {
 		c, err := o.dial(ctx)
 		if err != nil {
 			return err
 		}
-		o.idle.put(c, time.Now().Add(idleLimit))
+		o.keep(c, idleLimit)
 	}
 	return nil
+}
+
+// keep puts c by for at most so long, unless it leads where the origin is no more.
+func (o *Origin) keep(c *conn, most time.Duration) {
+	if !o.names.has(c.to) {
+		c.close()
+		return
+	}
+	o.idle.put(c, time.Now().Add(most))
 }
 
 // Request is one request, ready to be sent.
@@ -123,7 +140,9 @@ func (o *Origin) begin(ctx context.Context, first []byte) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: OpDial, Unsent: true, Timeout: timedOut(err), Err: err}
 	}
-	for c := o.idle.take(time.Now()); ; c = nil {
+	now := time.Now()
+	o.names.used(now)
+	for c := o.idle.take(now); ; c = nil {
 		fresh := c == nil
 		if fresh {
 			var err error
@@ -141,34 +160,4 @@ func (o *Origin) begin(ctx context.Context, first []byte) (*conn, error) {
 			return nil, &Error{Op: OpWrite, Unsent: true, Timeout: timedOut(err), Err: err}
 		}
 	}
-}
-
-func (o *Origin) dial(ctx context.Context) (*conn, error) {
-	if o.conf.Connect > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.conf.Connect)
-		defer cancel()
-	}
-	c, err := o.connect(ctx)
-	if err != nil {
-		return nil, &Error{Op: OpDial, Unsent: true, Timeout: timedOut(err), Err: err}
-	}
-	return c, nil
-}
-
-func (o *Origin) connect(ctx context.Context) (*conn, error) {
-	nc, err := o.dials(ctx, o.conf.Network, o.conf.Address)
-	if err != nil {
-		return nil, err
-	}
-	if o.conf.TLS == nil {
-		return newConn(o, nc), nil
-	}
-	t, w, err := handshake(ctx, nc, o.conf.TLS)
-	if err != nil {
-		return nil, err
-	}
-	c := newConn(o, t)
-	c.tls, c.wire = t, w
-	return c, nil
 }
