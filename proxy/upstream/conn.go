@@ -42,15 +42,16 @@ type conn struct {
 	silent bool
 
 	// of the exchange under way
+	asks    string // the protocol to switch to; "": none
 	head    []byte // of the answer, as far as read
 	line    int    // where its last line starts
 	interim int    // 1xx answers skipped
 	ans     answer
-	rolling bool        // the body is being read: IdleBody counts
-	odd     bool        // something happened that forbids use again
-	early   atomic.Bool // upload: the reading side has ended
+	rolling bool         // the body is being read: IdleBody counts
+	odd     bool         // something happened that forbids use again
+	phase   atomic.Int32 // of an upload
 
-	interrupted atomic.Bool
+	interrupted atomic.Bool // reads end
 }
 
 func newConn(o *Origin, nc net.Conn, to netip.Addr) *conn {
@@ -68,8 +69,8 @@ func newConn(o *Origin, nc net.Conn, to netip.Addr) *conn {
 func (c *conn) reset() {
 	c.head, c.line, c.interim = c.head[:0], 0, 0
 	c.ans = answer{fields: c.ans.fields[:0]}
-	c.rolling, c.odd = false, false
-	c.early.Store(false)
+	c.asks, c.rolling, c.odd = "", false, false
+	c.phase.Store(sending)
 	c.interrupted.Store(false)
 }
 
@@ -165,7 +166,7 @@ func (c *conn) answered(werr, rerr error) error {
 	return &Error{Op: OpHead, Timeout: timedOut(rerr), Err: rerr}
 }
 
-// readAnswer reads heads until the one that is not interim. After a timeout it can be
+// readAnswer reads heads until the one that is not interim; those are dropped. After a timeout it can be
 // called again and goes on where it was.
 func (c *conn) readAnswer() error {
 	for {
@@ -175,16 +176,21 @@ func (c *conn) readAnswer() error {
 		if err := c.ans.parse(c.head); err != nil {
 			return err
 		}
-		switch s := c.ans.status; {
-		case s == 101:
+		s := c.ans.status
+		switch {
+		case s == switched && c.asks == "":
 			return badAnswer("switched protocols unasked")
-		case s >= 200:
+		case s == switched && !c.ans.switches(c.asks):
+			return badAnswer("switched to another protocol")
+		case s >= 200, s == switched:
 			return nil
 		}
 		if c.interim++; c.interim > maxInterim {
 			return badAnswer("too many interim answers")
 		}
-		c.head, c.line, c.odd = c.head[:0], 0, true
+		// 102 and 103 come to those who did not ask; a 100 belongs to a question.
+		c.odd = c.odd || s != 102 && s != 103
+		c.head, c.line = c.head[:0], 0
 	}
 }
 

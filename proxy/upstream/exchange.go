@@ -14,7 +14,7 @@ import (
 // Exchange is the answer to one request. It is used by one goroutine at a time, and
 // owes a Close.
 type Exchange struct {
-	Status int     // 200 to 599; 0: the head has not come yet, see Wait
+	Status int     // 200 to 599, or 101, see Tunnel; 0: the head has not come yet, see Wait
 	Header []Field // in the origin's order; valid until Close
 	// Length is the number of bytes of the body; -1: unknown; 0 with HEAD, 204 and
 	// 304, whatever Content-Length says.
@@ -94,7 +94,7 @@ func (e *Exchange) open() {
 	e.body = body{br: c.br}
 	c.rolling = true
 	switch {
-	case e.bodiless || !a.hasBody():
+	case e.bodiless || !a.hasBody() || a.status == switched:
 		e.body.kind = fixed
 	case a.chunked:
 		e.body.kind, e.Length = chunked, -1

@@ -68,63 +68,83 @@ func (s *sender) fillChunk() error {
 
 // upload sends the rest of a body whose first piece is written, and reads the head of
 // the answer beside it. The body is read here and not in the goroutine, so that nobody
-// reads it after Do has returned; the price is that an early answer is noticed only
-// when the body's next bytes are there.
-func (c *conn) upload(s *sender) error {
+// reads it after Do has returned; an early answer ends a Read under way by stop, or,
+// without one, is noticed only when the body's next bytes are there.
+func (c *conn) upload(s *sender, stop func()) error {
 	c.read.at(time.Time{}) // the clock for the answer starts when all is sent
 	heads := make(chan error, 1)
-	go func() { heads <- c.listen() }()
+	go func() { heads <- c.listen(stop) }()
 	joined := false
 	defer func() {
 		if !joined { // the body panicked: listen must not stay behind
 			c.close()
+			<-heads
 		}
 	}()
 
 	whole, err := c.sendRest(s)
 	switch _, client := err.(*Error); {
-	case !whole && c.early.Load(): // what became of the sender does not matter any more
+	case !whole && c.phase.Load() == heard: // what became of the sender does not matter any more
 		c.odd, err = true, nil
 	case client:
 		c.close()
 	default:
 		c.await(err)
 	}
-	heard := <-heads
+	rerr := <-heads
 	joined = true
-	c.write.at(time.Time{}) // listen has spoilt it
+	c.write.at(time.Time{}) // listen may have spoilt it
 	if client, ok := err.(*Error); ok {
 		return client
 	}
-	return c.answered(err, heard)
+	return c.answered(err, rerr)
 }
+
+// What an upload is at.
+const (
+	sending int32 = iota // the body is being read and written
+	ending               // the body is read, its last piece is being written
+	sent                 // all is written
+	heard                // before that: the answer's head is there, or none can come
+)
 
 // listen reads the head of the answer and stops the sender when there is one, or when
 // there can be none.
-func (c *conn) listen() error {
+func (c *conn) listen(stop func()) error {
 	err := c.readAnswer()
-	c.early.Store(true)
-	c.nc.SetWriteDeadline(time.Unix(1, 0))
+	reading := c.phase.CompareAndSwap(sending, heard)
+	if reading || c.phase.CompareAndSwap(ending, heard) {
+		c.nc.SetWriteDeadline(time.Unix(1, 0))
+	}
+	if reading && stop != nil {
+		stop()
+	}
 	return err
 }
 
 // sendRest writes the body piece by piece until all is sent or the reading side has
 // ended. A client's error is an *Error, the origin's is not.
 func (c *conn) sendRest(s *sender) (whole bool, err error) {
-	for !s.done && !c.early.Load() {
+	for !s.done && c.phase.Load() != heard {
 		s.buf = s.buf[:0]
 		if err := s.fill(piece, 1); err != nil {
 			return false, &Error{Op: OpBody, Timeout: timedOut(err), Err: err}
 		}
+		if s.done {
+			c.phase.CompareAndSwap(sending, ending)
+		}
 		// Set first, then look: listen does it the other way round, so that one of
 		// the two sees the other.
 		c.write.roll(c.o.conf.IdleBody)
-		if c.early.Load() {
+		if c.phase.Load() == heard {
 			return false, nil
 		}
 		if _, err := c.nc.Write(s.buf); err != nil {
 			return false, err
 		}
+	}
+	if s.done {
+		c.phase.CompareAndSwap(ending, sent)
 	}
 	return s.done, nil
 }

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 )
@@ -177,5 +179,91 @@ func TestOriginDiesDuringUpload(t *testing.T) {
 		if e != nil || err == nil || Unsent(err) || ended(err) == OpBody || errors.Is(err, io.EOF) {
 			t.Errorf("reset %v: got %v, %v; want the origin's fault, sent", reset, e, err)
 		}
+	}
+}
+
+// held is a body that gives its first piece and then nothing until it is stopped.
+type held struct {
+	first   []byte
+	stopped chan bool
+	stops   atomic.Int32
+	reads   atomic.Int32 // begun after the first piece
+}
+
+func (h *held) Read(p []byte) (int, error) {
+	if len(h.first) > 0 {
+		n := copy(p, h.first)
+		h.first = h.first[n:]
+		return n, nil
+	}
+	h.reads.Add(1)
+	<-h.stopped
+	return 0, errors.New("interrupted")
+}
+
+func (h *held) stop() {
+	if h.stops.Add(1) == 1 {
+		close(h.stopped)
+	}
+}
+
+// An early answer does not wait for the client's next bytes, and neither does the end of
+// the connection.
+func TestStop(t *testing.T) { everyWire(t, stop) }
+
+func stop(t *testing.T, c *tls.Config) {
+	for name, then := range map[string]func(*peer, *held){
+		"answer": func(p *peer, _ *held) { p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"); <-p.o.stopped },
+		"answer while it is read": func(p *peer, h *held) {
+			for h.reads.Load() == 0 {
+				runtime.Gosched()
+			}
+			p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+			<-p.o.stopped
+		},
+		"close":    func(*peer, *held) {},
+		"nonsense": func(p *peer, _ *held) { p.say("SSH-2.0-x\r\n\r\n"); <-p.o.stopped },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &held{first: pattern(piece), stopped: make(chan bool)}
+			o := serveOver(t, c, func(p *peer) {
+				io.ReadFull(p.br, make([]byte, 1000))
+				then(p, h)
+			})
+			r := &Request{Head: []byte("POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n"), Body: h, Length: 9999999, Stop: h.stop}
+			u := reach(t, o, nil)
+			status, body, err := carry(u, r)
+			switch answered := strings.HasPrefix(name, "answer"); {
+			case answered && (status != 413 || body != "big" || err != nil):
+				t.Errorf("got %d, %q, %v; want 413", status, body, err)
+			case !answered && (err == nil || ended(err) == OpBody || Unsent(err)):
+				t.Errorf("got %d, %v; want the origin's fault, sent", status, err)
+			}
+			if n := h.stops.Load(); n != 1 && (n != 0 || h.reads.Load() > 0) { // the first write may have failed
+				t.Errorf("stopped %d times, %d reads", n, h.reads.Load())
+			}
+			if u.idle.size() != 0 {
+				t.Error("the connection is kept")
+			}
+		})
+	}
+}
+
+// Whose body was read to its end is not stopped.
+func TestNoStopAtTheEnd(t *testing.T) {
+	o := serve(t, echo)
+	u := reach(t, o, nil)
+	for _, n := range []int{1, inline + 1, 1 << 20} {
+		stops := 0
+		r := &Request{
+			Head: fmt.Appendf(nil, "POST /order HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n", n), Body: bytes.NewReader(pattern(n)),
+			Length: int64(n), Stop: func() { stops++ },
+		}
+		if _, body, err := carry(u, r); err != nil || body != "/order" || stops != 0 {
+			t.Errorf("%d bytes: %q, %v, stopped %d times", n, body, err, stops)
+		}
+	}
+	if n := o.dialled(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
 	}
 }

@@ -7,7 +7,7 @@
 // that was cut never ends as if it were whole; and an error says whether anything
 // can have been sent.
 //
-// It gives up HTTP/2, pipelining, upgrades, CONNECT and redirects, and makes no
+// It gives up HTTP/2, pipelining, CONNECT and redirects, and makes no
 // second attempt but the one above. It does not know headers beyond framing and
 // persistence: what goes out is what the caller wrote. It cannot tell an answer
 // nobody asked for from the right one if it crosses the next request on the wire;
@@ -105,6 +105,14 @@ type Request struct {
 	Body io.Reader
 	// Length is the number of bytes of Body; -1: unknown, sent chunked.
 	Length int64
+	// Stop may be nil. It is called from another goroutine, at most once, when an answer
+	// is there, or can no longer come, before all of Body was read: a Read under way
+	// should then end soon, with whatever error. It is never called, nor does it still
+	// run, when Do has returned.
+	Stop func()
+	// Upgrade is the protocol that Head asks to switch to, "" for none. Only then, and
+	// without a body, may the answer be a 101. The connection is never used again.
+	Upgrade string
 }
 
 // Do sends r once and reads the head of the answer. ctx holds until the first byte is
@@ -129,7 +137,10 @@ func (o *Origin) Do(ctx context.Context, r *Request) (*Exchange, error) {
 	}
 	e := &Exchange{c: c, bodiless: isHEAD(r.Head)}
 	if err == nil && !s.done && r.Body != nil {
-		return e.settle(c.upload(&s))
+		return e.settle(c.upload(&s, r.Stop))
+	}
+	if r.Upgrade != "" && r.Body == nil {
+		c.asks, c.odd = r.Upgrade, true
 	}
 	return e.settle(c.answer(err))
 }
