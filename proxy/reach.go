@@ -3,6 +3,7 @@ package proxy
 // The rules' words for the origin in the transport's.
 
 import (
+	"context"
 	"crypto/tls"
 
 	"penstock/proxy/upstream"
@@ -21,4 +22,9 @@ func reach(o *rules.Origin) upstream.Config {
 		}
 	}
 	return c
+}
+
+// Warm sees to it that there are n connections to the origin, those in use included.
+func (p *Proxy) Warm(ctx context.Context, n int) error {
+	return p.current.Load().origin.Warm(ctx, n)
 }

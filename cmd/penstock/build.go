@@ -33,6 +33,7 @@ type gateway struct {
 	stock    *stock.Stock              // nil: as above
 	shedder  *shedder.Shedder
 	proxy    *proxy.Proxy
+	warmer   *warmer
 	reloads  *prometheus.CounterVec
 
 	tlsReloads *prometheus.CounterVec
@@ -101,6 +102,7 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 	}
 	g.proxy = proxy.New(proxy.Options{Gates: gates, Secret: secret, Log: log, Registry: g.registry})
 	g.proxy.Use(set)
+	g.warmer = g.newWarmer()
 	g.register()
 	return g, nil
 }

@@ -59,7 +59,7 @@ type life struct {
 func (l *life) begin() {
 	set := l.set.Load()
 	l.failed, l.upgrades = make(chan error, 3), make(chan upgradeOrder)
-	work := []func(context.Context){l.shedder.Run}
+	work := []func(context.Context){l.shedder.Run, l.warmer.run}
 	if l.stock != nil {
 		work = append(work, l.stock.Run)
 	}

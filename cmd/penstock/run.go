@@ -182,7 +182,7 @@ func (g *gateway) isReady(ctx context.Context) error {
 	if !g.ready.Load() {
 		return errors.New("starting or draining")
 	}
-	return nil
+	return g.warmer.ready()
 }
 
 // needsRestart names the first setting that a running process cannot change.

@@ -29,6 +29,7 @@ type conn struct {
 	o     *Origin
 	nc    net.Conn
 	to    netip.Addr    // where it leads
+	left  atomic.Bool   // it is not counted any more
 	br    *bufio.Reader // stays with nc: bytes left in it would belong to the next answer
 	read  deadline
 	write deadline
@@ -55,6 +56,7 @@ type conn struct {
 }
 
 func newConn(o *Origin, nc net.Conn, to netip.Addr) *conn {
+	o.open.Add(1)
 	c := &conn{o: o, nc: nc, to: to}
 	c.br = bufio.NewReaderSize(c, readBuffer)
 	c.read.set, c.write.set = nc.SetReadDeadline, nc.SetWriteDeadline
@@ -74,12 +76,21 @@ func (c *conn) reset() {
 	c.interrupted.Store(false)
 }
 
-// close does not wait. TLS says goodbye if that can be sent at once.
+// close does not wait. TLS says goodbye if that can be sent at once. More than one does
+// no harm.
 func (c *conn) close() {
+	c.leave()
 	if c.wire != nil {
 		c.wire.leaving.Store(true)
 	}
 	c.nc.Close()
+}
+
+// leave takes c out of the count of connections that the origin's requests have.
+func (c *conn) leave() {
+	if !c.left.Swap(true) {
+		c.o.open.Add(-1)
+	}
 }
 
 // fit reports whether c may be used again: young enough, and the origin neither spoke

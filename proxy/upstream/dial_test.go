@@ -151,7 +151,7 @@ func TestNameMoves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Warm(context.Background(), 2); err != nil || u.idle.size() != 2 {
+	if err := u.Warm(context.Background(), 3); err != nil || u.idle.size() != 2 {
 		t.Fatalf("warm: %v, %d idle", err, u.idle.size())
 	}
 

@@ -176,7 +176,12 @@ func reach(t testing.TB, o *origin, change func(*Config)) *Origin {
 		change(&c)
 	}
 	u := New(c)
-	t.Cleanup(u.Close)
+	t.Cleanup(func() {
+		u.Close()
+		if n := u.open.Load(); n != 0 && !t.Failed() {
+			t.Errorf("%d connections are neither closed nor anybody's", n)
+		}
+	})
 	return u
 }
 

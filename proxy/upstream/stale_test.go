@@ -9,7 +9,6 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -323,34 +322,5 @@ func TestUnixSocket(t *testing.T) {
 		if _, body, err := carry(u, request("GET", "/", "")); err != nil || body != "ok" {
 			t.Fatalf("got %q, %v", body, err)
 		}
-	}
-}
-
-func TestWarmAndClose(t *testing.T) {
-	o := serve(t, echo)
-	u := reach(t, o, func(c *Config) { c.MaxIdle = 3 })
-	for range 2 { // the second finds them there
-		if err := u.Warm(context.Background(), 5); err != nil || u.idle.size() != 3 {
-			t.Fatalf("warm: %v, %d idle, want 3", err, u.idle.size())
-		}
-	}
-	under, err := u.Do(context.Background(), request("GET", "/under-way", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Close()
-	if b, err := io.ReadAll(under); err != nil || string(b) != "/under-way" {
-		t.Errorf("exchange under way: %q, %v", b, err)
-	}
-	under.Close()
-	if _, body, err := carry(u, request("GET", "/late", "")); err != nil || body != "/late" {
-		t.Errorf("do after close: %q, %v", body, err)
-	}
-	if err := u.Warm(context.Background(), 1); err != nil || u.idle.size() != 0 {
-		t.Errorf("%d idle after close, %v; want 0", u.idle.size(), err)
-	}
-	o.stop()
-	if err := u.Warm(context.Background(), 1); !Unsent(err) || !strings.Contains(err.Error(), "refused") {
-		t.Errorf("warm without an origin: %v", err)
 	}
 }

@@ -22,6 +22,7 @@ func (e *Exchange) Tunnel() *Tunnel {
 		return nil
 	}
 	e.c, e.Header = nil, nil
+	c.leave()
 	c.rolling = false
 	c.read.at(time.Time{})
 	c.write.at(time.Time{})

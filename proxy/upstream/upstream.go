@@ -20,6 +20,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 type Origin struct {
 	conf  Config
 	idle  pool
+	open  atomic.Int64 // connections, tunnels not counted
 	names *names
 	bufs  sync.Pool // *[]byte, requests on their way out
 	dials func(ctx context.Context, network, address string) (net.Conn, error)
@@ -72,20 +74,39 @@ func (o *Origin) Close() {
 	o.idle.shut()
 }
 
-// Warm brings the idle connections up to n, or to MaxIdle, and stops at the first that
-// fails. They go stale like all others, so before a sale it is called every second or so.
+// Warm sees to it that there are n connections, those in use included, and that at most
+// MaxIdle lie idle; it ends at the first that fails. They go stale like all others, so
+// before a sale it is called every second or so.
 func (o *Origin) Warm(ctx context.Context, n int) error {
-	o.names.used(time.Now())
-	o.idle.prune(time.Now())
-	for range min(n, o.conf.MaxIdle) - o.idle.size() {
-		c, err := o.dial(ctx)
-		if err != nil {
-			return err
-		}
-		o.keep(c, idleLimit)
+	now := time.Now()
+	o.names.used(now)
+	o.idle.prune(now)
+	need := min(n-int(o.open.Load()), o.conf.MaxIdle-o.idle.size())
+	if need <= 0 {
+		return nil
 	}
-	return nil
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var all sync.WaitGroup
+	var begun atomic.Int64
+	for range min(need, warming) {
+		all.Go(func() {
+			for begun.Add(1) <= int64(need) && ctx.Err() == nil {
+				c, err := o.dial(ctx)
+				if err != nil {
+					stop(err) // the first counts
+					return
+				}
+				o.keep(c, idleLimit)
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
 }
+
+// warming is how many connections are opened at a time.
+const warming = 16
 
 // keep puts c by for at most so long, unless it leads where the origin is no more.
 func (o *Origin) keep(c *conn, most time.Duration) {
