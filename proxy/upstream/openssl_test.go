@@ -79,7 +79,7 @@ func TestOpenSSL(t *testing.T) {
 			if version == tls.VersionTLS13 {
 				readable(t, c)
 			}
-			if !c.fit(time.Now()) {
+			if !c.fit(c.until.Add(-1)) {
 				t.Fatal("a warm connection is not used")
 			}
 			e, err := u.Do(context.Background(), request("GET", "/", ""))

@@ -21,7 +21,7 @@ func spoken(u *Origin) {
 		u.idle.mu.Lock()
 		quiet := 0
 		for _, c := range u.idle.conns {
-			if c.fit(time.Now()) {
+			if c.fit(c.until.Add(-1)) {
 				quiet++
 			}
 		}

@@ -87,7 +87,7 @@ func TestTicketsAreNoAnswer(t *testing.T) {
 	c := u.idle.conns[0]
 	readable(t, c)
 	for range 3 {
-		if !c.fit(time.Now()) {
+		if !c.fit(c.until.Add(-1)) {
 			t.Fatal("a connection with nothing but tickets on it is not used")
 		}
 	}
@@ -126,11 +126,11 @@ func TestIdleTalk(t *testing.T) {
 				t.Fatal(err)
 			}
 			k := u.idle.conns[0]
-			if !k.fit(time.Now()) {
+			if !k.fit(k.until.Add(-1)) {
 				t.Fatal("not fit while the origin is silent")
 			}
 			close(speak)
-			for k.fit(time.Now()) {
+			for k.fit(k.until.Add(-1)) {
 				runtime.Gosched()
 			}
 			o.stop()
@@ -176,7 +176,7 @@ func TestTalkInTheBuffer(t *testing.T) {
 		if n > 0 {
 			t.Fatal("the second answer is still on the socket: this tests nothing")
 		}
-		if c.fit(time.Now()) {
+		if c.fit(c.until.Add(-1)) {
 			t.Error("a connection with another answer in TLS's buffer is used")
 		}
 	}
