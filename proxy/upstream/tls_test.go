@@ -125,10 +125,11 @@ func TestIdleTalk(t *testing.T) {
 			if _, _, err := carry(u, request("GET", "/", "")); err != nil {
 				t.Fatal(err)
 			}
-			k := u.idle.conns[0]
-			if !k.fit(k.until.Add(-1)) {
+			k := u.idle.take(time.Now())
+			if k == nil {
 				t.Fatal("not fit while the origin is silent")
 			}
+			defer k.close()
 			close(speak)
 			for k.fit(k.until.Add(-1)) {
 				runtime.Gosched()
