@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -182,4 +183,35 @@ func FuzzChunks(f *testing.F) {
 			t.Fatalf("%q cut by a byte ends well with %q", in[:used], short)
 		}
 	})
+}
+
+// A request that breaks off anywhere never arrives as a whole one, however it is framed.
+func TestRequestCutAnywhere(t *testing.T) {
+	const size = 3*piece + 5
+	var whole atomic.Int64
+	o := serve(t, func(p *peer) {
+		if _, _, ok := p.next(); ok {
+			whole.Add(1)
+			p.ok("")
+		}
+	})
+	cuts := []int{0, 1, piece - 1, piece, piece + 1, inline - 1, inline, inline + 1, 3 * piece, size - 1}
+	for n := 0; n < size; n += 4999 {
+		cuts = append(cuts, n)
+	}
+	for _, n := range cuts {
+		for _, r := range []*Request{
+			{Head: []byte("POST /order HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"), Length: -1},
+			{Head: fmt.Appendf(nil, "POST /order HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n", size), Length: size},
+		} {
+			r.Body = io.MultiReader(bytes.NewReader(pattern(n)), iotest.ErrReader(io.ErrUnexpectedEOF))
+			if _, _, err := carry(reach(t, o, nil), r); ended(err) != OpBody {
+				t.Errorf("cut after %d bytes of %d: %v, want %s", n, r.Length, err, OpBody)
+			}
+		}
+	}
+	o.stop()
+	if n := whole.Load(); n != 0 {
+		t.Errorf("%d requests that broke off arrived as whole ones", n)
+	}
 }
