@@ -74,7 +74,7 @@ func budget(set *rules.Set) int {
 		return minBudget
 	}
 	files := int(min(limit.Cur, 1<<24))
-	return max(files-ownFiles-2*set.Origin.MaxConcurrency-surplus, minBudget)
+	return max(files-ownFiles-2*set.Origin.MaxConcurrency-tunnelRoom()-surplus, minBudget)
 }
 
 // admit puts a new connection under watch. Over the budget it is one that will be

@@ -28,6 +28,10 @@ const (
 // forward sends the request and answers with what comes back.
 func (p *Proxy) forward(r *request) {
 	started := time.Now()
+	if r.switching = r.facts.Sale == nil && r.conn != nil && r.head.webSocket(); r.switching {
+		p.upgrade(r, started)
+		return
+	}
 	req := upstream.Request{Head: r.originHead(started)}
 	var up *upload
 	switch {

@@ -45,6 +45,9 @@ func (r *request) originHead(started time.Time) []byte {
 	case h.length > 0 || r.declaresLength():
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(h.length), 10), "\r\n"...)
 	}
+	if r.switching {
+		b = append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
+	}
 	if r.held&(1<<start) != 0 && r.holdsUnit() {
 		b = appendField(b, []byte("Penstock-Reservation"), []byte(tokenString(r.reservation())))
 		b = append(b, "Penstock-Deadline: "...)

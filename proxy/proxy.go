@@ -88,6 +88,7 @@ type Proxy struct {
 	tokens  tokens
 	repeats repeats
 	passes  *passes
+	tunnels *tunnels
 
 	gateTimes [gates]prometheus.Observer
 	waitTimes [rules.Priorities]prometheus.Observer
@@ -136,6 +137,7 @@ type request struct {
 	pass       pass      // that was shown, if it is good
 	raised     bool      // it counts among its bearer's requests under way
 	decided    time.Time // when the stock gate answered
+	switching  bool      // it asks for a WebSocket, and may have one
 	begun      bool      // bytes of the answer have been written
 	last       bool      // the connection ends with this answer
 	late       bool      // it was answered and counted, only its end was not known

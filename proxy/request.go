@@ -61,7 +61,7 @@ func (p *Proxy) put(r *request) {
 	r.out, r.begun, r.last = r.out[:0], false, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
 	r.up, r.allow, r.left, r.page = upload{}, "", false, nil
-	r.pass, r.raised = pass{}, false
+	r.pass, r.raised, r.switching = pass{}, false, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil
 	}

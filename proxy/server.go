@@ -61,6 +61,7 @@ func New(o Options) *Proxy {
 	for c := range rules.Priorities {
 		p.waitTimes[c] = p.metrics.wait.WithLabelValues(c.String())
 	}
+	p.tunnels = newTunnels(o.Registry)
 	p.throttle = throttle{last: map[string]time.Time{}, left: map[string]int{}}
 	p.requests.New = func() any { return new(request) }
 	return p
@@ -196,6 +197,7 @@ func (s *Server) again(c *conn) {
 // Shutdown stops accepting and lets running requests end within ctx. Meanwhile requests on
 // open connections are served, and are told that the connection ends; in the second half
 // of the time they are refused. Then it waits as long for late answers of the origin.
+// WebSockets are waited for, too, and cut in the end, which is no error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.p.draining.Store(true)
 	if end, ok := ctx.Deadline(); ok {
@@ -213,9 +215,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-s.watch.drain():
 	case <-ctx.Done():
-		s.watch.cut()
-		err = errors.Join(err, ctx.Err())
+		if all, _ := s.watch.size(); all > s.p.tunnels.count() {
+			err = errors.Join(err, ctx.Err())
+		}
 	}
+	if n := s.p.tunnels.shut(ctx); n > 0 {
+		s.p.log.Info("drain: WebSockets were cut", "count", n)
+	}
+	s.watch.cut()
 	close(s.watch.stop)
 	s.watch.lot.file.Close()
 	late := make(chan struct{})
