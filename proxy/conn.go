@@ -29,6 +29,7 @@ type conn struct {
 	began atomic.Bool     // a byte has come
 	swept atomic.Bool     // the sweep has ended its wait
 	asked atomic.Bool     // the sweep has asked it to park
+	ample atomic.Bool     // the body that is being read is not wanted any more
 	due   atomic.Int64    // by when the client owes bytes, in coarse time; below zero: of a next request; 0: it owes none
 	fed   atomic.Int64    // since when the client does not take what is written; 0: it does
 
@@ -61,6 +62,9 @@ func (c *conn) Read(b []byte) (int, error) {
 		}
 		if err == nil {
 			return n, nil
+		}
+		if n == 0 && c.ample.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, errUnwanted
 		}
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.unask() {
 			if c.due.Load() < 0 && !c.swept.Load() {

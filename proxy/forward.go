@@ -40,7 +40,8 @@ func (p *Proxy) forward(r *request) {
 	case r.whole:
 	case r.head.length != 0:
 		up = r.upload(r.set.Client.MaxBody, r.set.Client.Body, false)
-		req.Body, req.Length = up, int64(r.head.length)
+		req.Body, req.Length, req.Stop = up, int64(r.head.length), up.stop
+		defer up.resume()
 	}
 	ex, err := r.origin.Do(p.ctx, &req)
 	if err != nil {
@@ -60,7 +61,7 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload,
 	var e *upstream.Error
 	errors.As(err, &e)
 	switch {
-	case up != nil && up.err != nil:
+	case up.failed():
 		r.end = gate.End{Kind: gate.Refused}
 		r.last = true
 		switch {
@@ -82,7 +83,7 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload,
 	default:
 		p.refuse(r, gate.Verdict{Reason: gate.OriginFailed}, "")
 	}
-	if up == nil || up.err == nil {
+	if !up.failed() {
 		p.warn("origin", err)
 	}
 }

@@ -80,6 +80,25 @@ func (u *upload) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// errUnwanted ends the reading of a body when the origin has answered before its end.
+var errUnwanted = errors.New("read body: nobody wants the rest")
+
+// stop ends a Read under way; it is called from another goroutine, and not after resume.
+func (u *upload) stop() {
+	u.conn.ample.Store(true)
+	u.conn.Conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// resume takes back what stop has done to the connection.
+func (u *upload) resume() {
+	if u.conn.ample.Swap(false) {
+		u.conn.Conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// failed reports whether the client is to blame for a body that did not come whole.
+func (u *upload) failed() bool { return u != nil && u.err != nil && u.err != errUnwanted }
+
 func (u *upload) fail(err error) error {
 	u.err = err
 	return err
