@@ -27,7 +27,7 @@ func TestWhoLeavesGivesItsPlaceBack(t *testing.T) {
 			return gate.Verdict{Reason: gate.Overloaded}
 		}
 		released := make(chan gate.End, 10)
-		g.probes[place].released = released
+		g.probes[schedule].released = released // the last that hears
 		for i, leave := range []func(*net.TCPConn){
 			func(c *net.TCPConn) { c.Close() },
 			func(c *net.TCPConn) { c.CloseWrite() },
@@ -40,7 +40,7 @@ func TestWhoLeavesGivesItsPlaceBack(t *testing.T) {
 			select {
 			case end := <-released:
 				if end.Kind != gate.Unsent {
-					t.Errorf("%s, %d: the place was told %+v, want unsent", name, i, end)
+					t.Errorf("%s, %d: the gates were told %+v, want unsent", name, i, end)
 				}
 			case <-time.After(20 * time.Second):
 				t.Fatalf("%s, %d: nobody noticed that the client has left", name, i)
@@ -137,5 +137,24 @@ func TestServerThatLeavesServesOnAndSaysSo(t *testing.T) {
 	}
 	if err := <-left; err != nil {
 		t.Errorf("leaving: %v", err)
+	}
+}
+
+// TestServerThatLeavesBeforeItServes: a signal may come that early.
+func TestServerThatLeavesBeforeItServes(t *testing.T) {
+	g := newRig(t, nil)
+	srv := g.proxy.Server(g.set)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Serve(ln); err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+		t.Error("it listens after it has left")
 	}
 }

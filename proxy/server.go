@@ -124,6 +124,7 @@ type Server struct {
 	srv   *fasthttp.Server
 	watch *watch
 	ln    net.Listener
+	left  bool // Shutdown was called; with ln, guarded by watch.mu
 }
 
 // Server makes the front for p, with the limits of set's client section.
@@ -174,7 +175,12 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	s.watch.mu.Lock()
 	s.watch.lot, s.ln = lot, ln
+	left := s.left
 	s.watch.mu.Unlock()
+	if left { // before it came to that
+		lot.file.Close()
+		return ln.Close()
+	}
 	go s.watch.run()
 	go s.watch.wake()
 	return s.srv.Serve(&listener{Listener: ln, front: s.front, watch: s.watch, failed: func(err error) {
@@ -206,7 +212,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.watch.mu.Lock()
 	ln := s.ln
-	s.ln = nil
+	s.ln, s.left = nil, true
 	s.watch.mu.Unlock()
 	if ln == nil {
 		return nil // it never served, or has left already
