@@ -59,13 +59,13 @@ func handshake(ctx context.Context, nc net.Conn, c *tls.Config) (*tls.Conn, *wir
 type wire struct {
 	net.Conn
 	raw   syscall.RawConn // nil: cannot be asked
-	quick bool            // reads do not wait
+	quick bool            // nothing waits: it is looked at
 	talk  int             // bytes a look may still read
 	edge  records
 	ended bool // the other side's end was read
 	one   [1]byte
 
-	leaving atomic.Bool  // writes do not wait
+	leaving atomic.Bool  // writes do not wait: it is closed
 	wrote   atomic.Int64 // bytes written, of whatever kind
 }
 
@@ -128,7 +128,7 @@ func (w *wire) readNow(p []byte) (n int, err error) {
 }
 
 func (w *wire) Write(p []byte) (n int, err error) {
-	if !w.leaving.Load() || w.raw == nil {
+	if w.raw == nil || !w.leaving.Load() && !w.quick {
 		n, err = w.Conn.Write(p)
 	} else if e := w.raw.Control(func(fd uintptr) { n, err = unix.Write(int(fd), p) }); e != nil {
 		n, err = 0, e
