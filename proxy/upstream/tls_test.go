@@ -310,3 +310,24 @@ func some(c *tls.Config, n int) int {
 	}
 	return n
 }
+
+// However the bytes come in, a record is whole at its end and nowhere else.
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte{23, 3, 3, 0, 2, 1, 2, 22, 3, 3, 0, 0, 21, 3, 3}, uint8(3))
+	f.Add([]byte{23, 3, 3, 1, 0}, uint8(1))
+	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
+		ends := map[int]bool{0: true}
+		for at := 0; at+5 <= len(in); {
+			at += 5 + int(in[at+3])<<8 + int(in[at+4])
+			ends[at] = true
+		}
+		var r records
+		for at := 0; at < len(in); {
+			n := min(1+int(step), len(in)-at)
+			r.pass(in[at : at+n])
+			if at += n; r.whole() != ends[at] {
+				t.Fatalf("%v by %d: whole %v after %d bytes, want %v", in, step, r.whole(), at, ends[at])
+			}
+		}
+	})
+}
