@@ -121,10 +121,14 @@ func (l *lineage) reap(pid int) bool {
 	}
 	var status syscall.WaitStatus
 	got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
-	if err != nil || got != pid {
+	switch {
+	case err == nil && got == pid:
+		l.waited[pid] = status.ExitStatus()
+	case err == syscall.ECHILD && syscall.Kill(pid, 0) == syscall.ESRCH:
+		l.waited[pid] = -2 // its parent has asked
+	default:
 		return false
 	}
-	l.waited[pid] = status.ExitStatus()
 	return true
 }
 
