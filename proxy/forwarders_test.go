@@ -71,16 +71,23 @@ func TestForwarderIsFoundInACrowd(t *testing.T) {
 	f := &forwarders{}
 	at := time.Date(2026, 11, 27, 20, 0, 0, 0, time.UTC)
 	for i := range 40 * manyClients {
-		f.saw(addrOf(1000+i), []byte("203.0.113.1"), at)
 		if i%8 == 0 {
 			f.saw(addrOf(1), fmt.Appendf(nil, "203.0.113.%d", i/8), at)
 			f.saw(addrOf(1), fmt.Appendf(nil, "198.51.100.%d", i/8), at)
 		}
+		f.saw(addrOf(1000+i), []byte("203.0.113.1"), at)
 		at = at.Add(10 * time.Millisecond)
 	}
 	got := f.many(at, anybody)
 	if len(got) != 1 || got[0].Peer != addrOf(1) {
 		t.Errorf("found %+v, want the balancer alone", got)
+	}
+	at = at.Add(2 * forwardWindow) // nor does one that comes while it is silent
+	for i := range 10 * forwardPeers {
+		f.saw(addrOf(5000+i), []byte("203.0.113.1"), at)
+	}
+	if got := f.many(at, anybody); len(got) != 1 || got[0].Peer != addrOf(1) {
+		t.Errorf("found %+v after a while, want the balancer alone", got)
 	}
 }
 
