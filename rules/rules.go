@@ -36,6 +36,8 @@ type Set struct {
 	Sales   []*Sale // in order; asked before Routes
 	Routes  []*Route
 	Answers map[string]*Answer // by reason; sale and route overrides come first
+
+	CacheBytes int64 // of answers that are kept, of all routes together
 }
 
 // TLS is who the gateway is to its clients, and whom it asks who they are. The files are
@@ -157,7 +159,17 @@ type Route struct {
 	Name     string
 	Match    Match
 	Priority Priority
+	Cache    *Cache // nil: its answers are not kept
 	Answers  map[string]*Answer
+}
+
+// Cache is how a route's answers are kept, to be shown to all that ask for the same.
+type Cache struct {
+	TTL           time.Duration // how long one is shown as it is: at most one is fetched in that time
+	Stale         time.Duration // and after that while another is fetched, or cannot be
+	IgnoreCookies []string      // names of cookies that do not make a request somebody's own
+	Force         bool          // kept also against the origin's word; what sets cookies is kept without them
+	MaxEntry      int64         // bytes of one
 }
 
 // Sale is one sale: who may ask for what, when, and what the origin's answer means.

@@ -166,6 +166,7 @@ func (r *reader) set(v value) *rules.Set {
 	r.listeners(v, s)
 	s.Routes = routes(v.at("routes"))
 	s.Sales = r.sales(v, s)
+	s.CacheBytes = cacheBytes(v, s)
 	return s
 }
 

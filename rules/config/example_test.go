@@ -102,19 +102,11 @@ func equal(a, b *yaml.Node) bool {
 func TestExampleNamesEveryKey(t *testing.T) {
 	text := exampleText(t)
 	inUse, all := exampleKeys(t, text), exampleKeys(t, commented.ReplaceAllString(text, "$1$2"))
-	_, missing, ok := strings.Cut(text, "# Not available in this version")
-	if !ok {
-		t.Fatal("the example has no list of what is not available")
-	}
 	everyKey(&root, "", func(k *key, path string) {
-		line := "#   " + path
-		if listed := strings.Contains(missing, line+"\n"); listed != (k.use != free) {
-			t.Errorf("%s: listed as not available %v, want %v", path, listed, k.use != free)
-		}
-		if k.use == free && len(all[k]) == 0 {
+		if len(all[k]) == 0 {
 			t.Errorf("%s does not stand in the example", path)
 		}
-		if k.def == "" || k.def == `""` || k.use != free {
+		if k.def == "" || k.def == `""` {
 			return
 		}
 		def := parseDefault(k.def)
@@ -138,7 +130,7 @@ func TestDefaultsAreRead(t *testing.T) {
 		for i := range k.kids {
 			kid := &k.kids[i]
 			switch {
-			case kid.name == "store" || kid.name == "tls" || kid.shape != single || kid.use == never:
+			case kid.name == "store" || kid.name == "tls" || kid.shape != single:
 			case kid.name == "url":
 				b.WriteString(indent + "url: https://127.0.0.1:8081\n")
 			case kid.name == "listen" && kid.def == "":

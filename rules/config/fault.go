@@ -68,7 +68,6 @@ const (
 	badKey
 	aliased
 	tagged
-	unavailable
 	missing
 	notExactlyOne
 	quoted
@@ -140,6 +139,9 @@ const (
 	notJSON
 	notRedirect
 	twoPages
+	ownCookie
+	neverKept
+	keptSale
 	kinds
 )
 
@@ -163,7 +165,6 @@ var wording = [kinds]struct{ wrong, right string }{
 	badKey:          {"has a key that is not text", "write keys as plain words"},
 	aliased:         {"uses an anchor or alias", "write the value out"},
 	tagged:          {"has the tag %s", "write the value without it"},
-	unavailable:     {"not available in this version", "remove it"},
 	missing:         {"is missing", "write %s"},
 	notExactlyOne:   {"has %s", "write exactly one of %s"},
 	quoted:          {"%q is quoted", "write it without quotes"},
@@ -235,6 +236,9 @@ var wording = [kinds]struct{ wrong, right string }{
 	notJSON:         {"is not JSON", "write one JSON value in single quotes"},
 	notRedirect:     {"%q is not a place to send a browser to", `write a path ("/sorry") or a whole URL`},
 	twoPages:        {"has both page and redirect", "keep one of the two"},
+	ownCookie:       {"%s is a cookie of the gateway's own, which never counts", "remove it"},
+	neverKept:       {"answers to %s are never kept", "match GET as well or remove it"},
+	keptSale:        {"keeps answers at the path %s of sale %s, which is never done", "match other paths here"},
 }
 
 // say makes the fault of one kind.

@@ -50,7 +50,8 @@ func TestSmallest(t *testing.T) {
 			QueueDepth: 500, QueueMaxWait: time.Second, WinnersMaxWait: 30 * time.Second,
 			ConnectTimeout: time.Second, ResponseTimeout: 15 * time.Second, IdleBodyTimeout: time.Minute,
 		},
-		Store: rules.Store{Embedded: "testdata/good/penstock.db"},
+		Store:      rules.Store{Embedded: "testdata/good/penstock.db"},
+		CacheBytes: 64 << 20,
 		Sales: []*rules.Sale{{
 			Name:    "phone",
 			Match:   rules.Match{Methods: []string{"POST"}, Path: "/buy.php"},
@@ -101,8 +102,16 @@ func TestEverythingOutsideSales(t *testing.T) {
 			Priority: rules.Checkout,
 			Answers:  map[string]*rules.Answer{"overloaded": {Redirect: "https://status.example/"}},
 		},
-		{Name: "product", Match: rules.Match{Path: "/p/**"}, Priority: rules.Browse},
+		{
+			Name: "product", Match: rules.Match{Path: "/p/**"}, Priority: rules.Browse,
+			Cache: &rules.Cache{TTL: 500 * time.Millisecond, Stale: 30 * time.Second, IgnoreCookies: []string{"PHPSESSID", "_ga"}, Force: true, MaxEntry: 64 << 10},
+		},
+		{
+			Name: "list", Match: rules.Match{Methods: []string{"GET", "POST"}, Path: "/list"}, Priority: rules.Browse,
+			Cache: &rules.Cache{TTL: 2 * time.Second, Stale: time.Minute, MaxEntry: 1 << 20},
+		},
 	})
+	same(t, "bytes of the cache", s.CacheBytes, int64(1<<30))
 	same(t, "answers", s.Answers, map[string]*rules.Answer{"not_open": {Status: 425, Redirect: "/soon"}})
 }
 

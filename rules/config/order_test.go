@@ -84,6 +84,7 @@ func TestWarnings(t *testing.T) {
 	f("testdata/good/observed.yaml", "origin.concurrency: nothing protects the shop below max_concurrency: it can get 64 requests at a time")
 	f("testdata/good/everything.yaml",
 		"origin.latency_target: has no effect: it moves what auto has found, and concurrency is 20",
+		"routes[product].cache.force: answers are shown to everybody, also those that the shop calls private or that set cookies: nothing on them may be somebody's own",
 		"sales[phone-nov27].match: requests to /cart/add with other values of a and sku pass as browse",
 	)
 	f("testdata/good/cart.yaml", "sales[watch].order.without: can oversell: orders without a reservation reach the shop")

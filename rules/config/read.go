@@ -76,8 +76,6 @@ func parseDefault(def string) *yaml.Node {
 func (v value) with(line int, node *yaml.Node) value {
 	v.line, v.given, v.node = line, true, nil
 	switch {
-	case v.key.use == never:
-		v.fault(unavailable)
 	case node.Kind == yaml.AliasNode: // told by checkNodes
 	case node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null":
 		v.fault(noValue)

@@ -38,7 +38,6 @@ func routes(v value) []*rules.Route {
 		if e.node == nil {
 			continue
 		}
-		e.at("cache")
 		for _, name := range []string{"form", "json"} {
 			if c := e.at("match").at(name); c.given {
 				c.fault(routeBody)
@@ -48,6 +47,7 @@ func routes(v value) []*rules.Route {
 			Name:     seen.read(e),
 			Match:    match(e.at("match")),
 			Priority: classes[e.at("priority").choice(words...)],
+			Cache:    pageCache(e),
 			Answers:  overrides(e.at("answers")),
 		})
 	}

@@ -16,8 +16,7 @@ type key struct {
 	shape shape
 	word  bool   // of a block: a single value may stand in its place
 	def   string // default, as it would be written; "": none
-	use   use
-	kids  []key // of the block, or of each entry of the list or table
+	kids  []key  // of the block, or of each entry of the list or table
 }
 
 type shape uint8
@@ -26,14 +25,6 @@ const (
 	single shape = iota // a scalar, or a block where there are kids
 	list
 	table // keys are the operator's own
-)
-
-// use says what this version can do with a key.
-type use uint8
-
-const (
-	free  use = iota
-	never     // takes nothing
 )
 
 var root = key{kids: []key{
@@ -51,9 +42,10 @@ var root = key{kids: []key{
 	{name: "admin", kids: []key{{name: "listen", def: "127.0.0.1:9900"}, {name: "token_file", def: `""`}}},
 	{name: "origin", kids: originKeys},
 	{name: "store", kids: storeKeys},
+	{name: "cache", kids: []key{{name: "max_bytes", def: "64MiB"}}},
 	{name: "routes", shape: list, kids: []key{
 		{name: "name"}, {name: "match", kids: matchKeys}, {name: "priority", def: "browse"},
-		{name: "cache", use: never}, answers,
+		{name: "cache", kids: cacheKeys}, answers,
 	}},
 	{name: "sales", shape: list, kids: saleKeys},
 	answers,
@@ -99,6 +91,14 @@ var matchKeys = []key{
 	{name: "form", shape: table},
 	{name: "json", shape: table},
 	{name: "from", shape: list},
+}
+
+var cacheKeys = []key{
+	{name: "ttl"},
+	{name: "stale", def: "60s"},
+	{name: "ignore_cookies", shape: list},
+	{name: "force", def: "false"},
+	{name: "max_entry", def: "1MiB"},
 }
 
 var saleKeys = []key{
@@ -159,13 +159,11 @@ func (k *key) kid(name string) *key {
 	return nil
 }
 
-// names lists the block's keys that can be used.
+// names lists the block's keys.
 func (k *key) names() string {
 	var all []string
 	for _, kid := range k.kids {
-		if kid.use != never {
-			all = append(all, kid.name)
-		}
+		all = append(all, kid.name)
 	}
 	return strings.Join(all, ", ")
 }

@@ -20,6 +20,11 @@ func Warnings(set *rules.Set) []string {
 		all = append(all, fmt.Sprintf("sales[%s].%s: ", s.Name, key)+fmt.Sprintf(format, args...))
 	}
 	all = append(all, originWarnings(&set.Origin)...)
+	for _, r := range set.Routes {
+		if r.Cache != nil && r.Cache.Force {
+			all = append(all, fmt.Sprintf("routes[%s].cache.force: answers are shown to everybody, also those that the shop calls private or that set cookies: nothing on them may be somebody's own", r.Name))
+		}
+	}
 	for _, s := range set.Sales {
 		if others := passing(set, &s.Match); others != "" {
 			warn(s, "match", "requests to %s with other values of %s pass as browse", s.Match.Path, others)
