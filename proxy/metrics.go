@@ -32,6 +32,8 @@ type metrics struct {
 	headers    map[error]prometheus.Counter  // of PROXY, by what was wrong with them
 	handshakes map[string]prometheus.Counter // of TLS, likewise
 	forwarded  prometheus.Counter
+	cached     *prometheus.CounterVec
+	fetches    *prometheus.CounterVec
 
 	passes     *prometheus.CounterVec
 	voidPasses prometheus.Counter
@@ -72,7 +74,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		forwarded: counter("untrusted_forwarded_total", "Requests with X-Forwarded-For from a peer that is not in trusted_proxies.").WithLabelValues(),
 
 		passes: passes, voidPasses: passes.WithLabelValues("", "void"),
-		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded.", "sale", "route", "reason"),
+		cached:    counter("cache_requests_total", "Requests of routes that keep answers: hit, stale; miss: after a fetch; failed with one; pass: went on alone; bypass: somebody's own.", "route", "result"),
+		fetches:   counter("cache_fetches_total", "Answers fetched to be kept: stored, or why not.", "route", "result"),
+		requests:  counter("requests_total", "Requests by what they were told; admitted ones were forwarded, or shown what their route keeps.", "sale", "route", "reason"),
 		watched:   counter("observed_refusals_total", "Refusals that only watched (enforce: false), by gate and reason.", "sale", "gate", "reason"),
 		decisions: counter("stock_decisions_total", "Requests for a unit by what the stock gate said.", "sale", "reason"),
 		wait:      histogram("queue_wait_seconds", "Time requests waited for the origin, the ones that gave up included.", "priority"),

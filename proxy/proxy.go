@@ -148,7 +148,7 @@ func (p *Proxy) Handle(c *fasthttp.RequestCtx) {
 	r := p.begin(c)
 	defer p.finish(r)
 
-	if !p.readHead(r) || !p.pass(r, schedule, soldOut) {
+	if !p.readHead(r) || !p.pass(r, schedule, soldOut) || p.cached(r) {
 		return
 	}
 	if !p.readBody(r) || !p.pass(r, soldOut, stock) || p.gone(r) {

@@ -38,7 +38,8 @@ type ruled struct {
 	byRoute        map[*rules.Route]*kind
 	withPasses     map[string]*kind // sales by name, those whose winners get a pass
 	accountHeaders []string
-	shares         bool  // some sale may be asked by pages of other origins
+	shares         bool // some sale may be asked by pages of other origins
+	kept           kept
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
 }
@@ -63,6 +64,7 @@ func New(o Options) *Proxy {
 	}
 	p.tunnels = newTunnels(o.Registry)
 	p.throttle = throttle{last: map[string]time.Time{}, left: map[string]int{}}
+	p.watchKept(o.Registry)
 	p.requests.New = func() any { return new(request) }
 	return p
 }
@@ -98,6 +100,7 @@ func (p *Proxy) Use(set *rules.Set) {
 	for _, r := range set.Routes {
 		u.byRoute[r] = &kind{p.metrics.counts("", r.Name), render(set.Answers, r.Answers)}
 	}
+	p.keep(u)
 	u.enforced = enforced(set)
 	if p.tls == nil && set.TLS != nil {
 		p.tls = certs.New(set.TLS)

@@ -37,6 +37,11 @@ func Differs(a, b *Answer) []string {
 	if i := apart(x, y); i >= 0 {
 		all = append(all, fmt.Sprintf("body: from byte %d on: %q, then %q", i, around(x, i), around(y, i)))
 	}
+	for i, one := range []*Answer{a, b} {
+		if len(one.Cookies) > 0 && one.carries(one.Cookies) {
+			all = append(all, fmt.Sprintf("answer %d: holds the value of a cookie that it sets, and so would not be kept", i+1))
+		}
+	}
 	return all
 }
 

@@ -60,6 +60,7 @@ type Flight struct {
 	by     []string
 	values string
 	told   any
+	ended  bool
 }
 
 // begin enters a flight for the request. The caller holds the lock.
@@ -158,6 +159,10 @@ func (f *Flight) Fail(r Result, told any, now time.Time) {
 }
 
 func (f *Flight) end() {
+	if f.ended {
+		return
+	}
+	f.ended = true
 	f.c.mu.Lock()
 	delete(f.c.flights, f.key)
 	f.c.mu.Unlock()
