@@ -131,8 +131,12 @@ func (p *Proxy) cached(r *request) bool {
 		case cache.Stale:
 			return p.show(r, k, found.Answer, shownStale)
 		}
-		if found.State == cache.Pass || !found.Flight.Wait(p.ctx.Done()) {
+		if found.State == cache.Pass || !p.await(r, found.Flight) {
 			break
+		}
+		if r.left {
+			p.abandon(r)
+			return true
 		}
 		answer, told := found.Flight.Share(&asked)
 		if answer != nil {
@@ -147,6 +151,17 @@ func (p *Proxy) cached(r *request) bool {
 	}
 	k.asked[wentAlone].Inc()
 	return false
+}
+
+// await waits for a flight as long as the client is there; false if it takes too long.
+func (p *Proxy) await(r *request, f *cache.Flight) bool {
+	if r.conn == nil {
+		return f.Wait(p.ctx.Done())
+	}
+	r.here = presence{Context: p.ctx, conn: r.conn}
+	ended := f.Wait(r.here.Done())
+	r.left = r.here.end()
+	return ended || r.left
 }
 
 // anybodys reports whether the answer to the request can be anybody's: it asks for a whole
