@@ -12,13 +12,13 @@ package proxy
 // presses reload must not get around it.
 
 import (
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 
 	"penstock/proxy/cache"
 	"penstock/proxy/gate"
@@ -254,7 +254,7 @@ func (p *Proxy) show(r *request, k *keeping, a *cache.Answer, how int) bool {
 	same := a.Unchanged(known, since)
 	status := a.Status
 	if same {
-		status = http.StatusNotModified
+		status = fasthttp.StatusNotModified
 	}
 	b := append(r.out[:0], statusLines[status]...)
 	for _, f := range a.Header {

@@ -28,6 +28,7 @@ type shop struct {
 	requests []string
 	answer   func(request string) []byte // nil: 200 with a small body
 	arrived  chan string
+	close    func() // and takes no connections any more
 }
 
 func newShop(t testing.TB) *shop {
@@ -38,10 +39,11 @@ func newShop(t testing.TB) *shop {
 	}
 	s := &shop{addr: ln.Addr().String(), arrived: make(chan string, 10000)}
 	var open sync.Map
-	t.Cleanup(func() {
+	s.close = sync.OnceFunc(func() {
 		ln.Close()
 		open.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	})
+	t.Cleanup(s.close)
 	go func() {
 		for {
 			c, err := ln.Accept()

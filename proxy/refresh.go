@@ -8,9 +8,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net/http"
 	"slices"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"penstock/proxy/cache"
 	"penstock/proxy/gate"
@@ -183,7 +184,7 @@ func keepable(ex *upstream.Exchange, body []byte) *cache.Answer {
 		}
 	}
 	if !dated {
-		a.Header = append(a.Header, cache.Field{Name: "Date", Value: time.Now().UTC().Format(http.TimeFormat)})
+		a.Header = append(a.Header, cache.Field{Name: "Date", Value: string(fasthttp.AppendHTTPDate(nil, time.Now()))})
 	}
 	return a
 }
