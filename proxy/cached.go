@@ -117,7 +117,7 @@ func (p *Proxy) cached(r *request) bool {
 	}
 	t := r.fetchTarget()
 	asked := cache.Asked{
-		Key:  cache.Key(r.asked, k.name, t.Proto, t.Host, t.ForwardedHost, t.Target),
+		Key:  cache.Key(r.asked, k.name, t.Proto, t.Host, t.ForwardedHost, scripts[t.Script], t.Target),
 		Rule: k.rule, Header: (*spoken)(&r.head),
 	}
 	for range lookAgain {
@@ -203,6 +203,8 @@ func (r *request) fetchTarget() *cache.Target {
 			t.Host, t.ForwardedHost = f.value, f.value
 		case r.trusted && f.is("X-Forwarded-Proto"):
 			t.Proto = f.value
+		case f.is("X-Requested-With"):
+			t.Script = strings.EqualFold(view(f.value), "XMLHttpRequest")
 		}
 	}
 	for i := range r.head.fields {
@@ -219,7 +221,10 @@ func (r *request) fetchTarget() *cache.Target {
 	return t
 }
 
-var httpProto = []byte("http")
+var (
+	httpProto = []byte("http")
+	scripts   = map[bool][]byte{true: []byte("script")}
+)
 
 // spoken is a head as the cache asks for its headers.
 type spoken head

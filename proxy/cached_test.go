@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"penstock/proxy/gate"
 	"penstock/rules"
 )
 
@@ -164,6 +162,7 @@ func TestKeyOfAPage(t *testing.T) {
 		crlf("GET /p/1 HTTP/1.1", "Host: other.example"),
 		crlf("GET /p/1 HTTP/1.1", "Host: shop.example", "X-Forwarded-Proto: https"),
 		crlf("GET /p/1 HTTP/1.1", "Host: shop.example", "X-Forwarded-Host: evil.example"),
+		crlf("GET /p/1 HTTP/1.1", "Host: shop.example", "X-Requested-With: XMLHttpRequest"),
 		crlf("GET /p/1 HTTP/1.0"),
 	}
 	for _, raw := range asks {
@@ -179,7 +178,7 @@ func TestKeyOfAPage(t *testing.T) {
 	// What stands in none of it makes no difference, and never reaches the shop.
 	for i, line := range []string{
 		"X-Forwarded-For: 9.9.9.9", "X-Original-URL: /admin", "X-Forwarded-Port: 1", "Forwarded: host=evil", "X-Evil: 1", "X-Request-Id: evil",
-		"User-Agent: <script>", "Accept-Language: de", "Referer: http://evil", "Origin: http://evil", "Accept: evil", "Cookie: PHPSESSID=evil", "X_Forwarded_Host: evil",
+		"User-Agent: <script>", "Accept-Language: de", "Referer: http://evil", "Origin: http://evil", "Accept: evil", "Cookie: PHPSESSID=evil", "X_Forwarded_Host: evil", "X-Requested-With: evil",
 	} {
 		if a := g.send(crlf("GET /p/1 HTTP/1.1", "Host: shop.example", line)); a.how() != "hit" {
 			t.Errorf("%s: %q", line, a.how())
@@ -189,6 +188,11 @@ func TestKeyOfAPage(t *testing.T) {
 		last := g.shop.requests[g.shop.count()-1]
 		if strings.Contains(last, "vil") || strings.Contains(last, "9.9.9.9") || strings.Contains(last, "script") || !strings.HasPrefix(last, "GET "+path) {
 			t.Errorf("%s reached the shop:\n%s", line, last)
+		}
+	}
+	for labels := range counted(t, g.proxy.metrics.cached) {
+		if !strings.HasSuffix(labels, " route=product") || strings.Count(labels, "=") != 2 {
+			t.Errorf("a label that is not the file's: %s", labels)
 		}
 	}
 }
@@ -361,52 +365,4 @@ func TestOnlyWholeAnswersAreKept(t *testing.T) {
 			g.settled()
 		})
 	}
-}
-
-// A sale's answers are never kept, whatever a route says.
-func TestSalesAreNeverKept(t *testing.T) {
-	g := newRig(t, func(s *rules.Set) {
-		keepingPages(nil)(s)
-		s.Routes[0].Match.Path = "/**"
-		s.Sales[0].Match.Methods = []string{"GET"}
-		s.Sales[0].Stock.Quantity = nil
-	})
-	for range 3 {
-		g.get("/buy.php", "Cookie: PHPSESSID=1")
-	}
-	if n := g.shop.count(); n != 3 {
-		t.Errorf("the shop saw %d requests, want 3", n)
-	}
-}
-
-// The route's own limits come first: who is refused there is not shown a page.
-func TestGatesInFrontStillCount(t *testing.T) {
-	g := newRig(t, keepingPages(nil))
-	g.get("/p/1")
-	g.probes[rateIP].says = refusing(gate.RateLimited)
-	if a := g.get("/p/1"); a.reason() != "rate_limited" {
-		t.Errorf("got %s, want rate_limited", a.reason())
-	}
-	g.probes[rateIP].says = nil
-	g.probes[place].says = refusing(gate.Overloaded)
-	if a := g.get("/p/1"); a.how() != "hit" {
-		t.Errorf("got %s, want a hit without a place", a.reason())
-	}
-	g.settled()
-}
-
-// Who waits is refused with the fetch, but for who has another place to wait.
-func TestRefusedWithTheFetch(t *testing.T) {
-	g := newRig(t, keepingPages(nil))
-	g.probes[slot].says = func(context.Context, *gate.Facts) gate.Verdict {
-		return gate.Verdict{Reason: gate.Overloaded, Retry: time.Second}
-	}
-	a := g.get("/p/1")
-	if a.StatusCode != 503 || a.reason() != "overloaded" || a.Header.Get("Retry-After") == "" || g.shop.count() != 0 {
-		t.Errorf("got %d %s, and the shop saw %d", a.StatusCode, a.reason(), g.shop.count())
-	}
-	if g.probes[slot].says = nil; g.get("/p/1").how() != "miss" {
-		t.Error("later it is not fetched again")
-	}
-	g.settled()
 }

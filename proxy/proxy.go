@@ -2,8 +2,8 @@
 // byte to the settled end, is Handle in this file, top to bottom.
 //
 // It is the only package that knows HTTP. It knows no gate but by the contract of
-// proxy/gate; which gates exist is decided where the binary is wired. Answers are
-// never replayed to another request, and nothing is retried: a request that may place
+// proxy/gate; which gates exist is decided where the binary is wired. A sale's
+// answer is never shown to another request, and nothing is retried: a request that may place
 // an order reaches the origin at most once.
 package proxy
 

@@ -26,7 +26,7 @@ func (p *Proxy) refresh(r *request, k *keeping, f *cache.Flight, t *cache.Target
 	}
 	own := cache.Target{
 		Target: bytes.Clone(t.Target), Host: bytes.Clone(t.Host), Proto: bytes.Clone(t.Proto),
-		ForwardedHost: bytes.Clone(t.ForwardedHost), ID: tokenString(w.facts.Token),
+		ForwardedHost: bytes.Clone(t.ForwardedHost), Script: t.Script, ID: tokenString(w.facts.Token),
 	}
 	p.late.Go(func() { p.fetch(w, k, f, &own) })
 }

@@ -228,3 +228,51 @@ func TestLargeKeptBody(t *testing.T) {
 		t.Errorf("the shop saw %d requests, want 1", n)
 	}
 }
+
+// A sale's answers are never kept, whatever a route says.
+func TestSalesAreNeverKept(t *testing.T) {
+	g := newRig(t, func(s *rules.Set) {
+		keepingPages(nil)(s)
+		s.Routes[0].Match.Path = "/**"
+		s.Sales[0].Match.Methods = []string{"GET"}
+		s.Sales[0].Stock.Quantity = nil
+	})
+	for range 3 {
+		g.get("/buy.php", "Cookie: PHPSESSID=1")
+	}
+	if n := g.shop.count(); n != 3 {
+		t.Errorf("the shop saw %d requests, want 3", n)
+	}
+}
+
+// The route's own limits come first: who is refused there is not shown a page.
+func TestGatesInFrontStillCount(t *testing.T) {
+	g := newRig(t, keepingPages(nil))
+	g.get("/p/1")
+	g.probes[rateIP].says = refusing(gate.RateLimited)
+	if a := g.get("/p/1"); a.reason() != "rate_limited" {
+		t.Errorf("got %s, want rate_limited", a.reason())
+	}
+	g.probes[rateIP].says = nil
+	g.probes[place].says = refusing(gate.Overloaded)
+	if a := g.get("/p/1"); a.how() != "hit" {
+		t.Errorf("got %s, want a hit without a place", a.reason())
+	}
+	g.settled()
+}
+
+// Who waits is refused with the fetch, but for who has another place to wait.
+func TestRefusedWithTheFetch(t *testing.T) {
+	g := newRig(t, keepingPages(nil))
+	g.probes[slot].says = func(context.Context, *gate.Facts) gate.Verdict {
+		return gate.Verdict{Reason: gate.Overloaded, Retry: time.Second}
+	}
+	a := g.get("/p/1")
+	if a.StatusCode != 503 || a.reason() != "overloaded" || a.Header.Get("Retry-After") == "" || g.shop.count() != 0 {
+		t.Errorf("got %d %s, and the shop saw %d", a.StatusCode, a.reason(), g.shop.count())
+	}
+	if g.probes[slot].says = nil; g.get("/p/1").how() != "miss" {
+		t.Error("later it is not fetched again")
+	}
+	g.settled()
+}

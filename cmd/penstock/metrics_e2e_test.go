@@ -19,7 +19,7 @@ func TestMetricsAnOperatorReliesOn(t *testing.T) {
 		"origin_in_flight", "origin_limit", "origin_limit_level", "origin_limit_phase", "origin_limit_moves_total", "origin_throughput",
 		"origin_resident_seconds", "origin_inflation", "origin_elasticity", "queue_depth", "queue_waiting", "crowd_admitted_ratio",
 		"queue_wait_seconds_count", "stock_units", "stock_decisions_total",
-		"stock_outcomes_total", "store_duration_seconds_count", "store_info", "sold_out_latched", "config_mismatch", "reload_total", "build_info",
+		"stock_outcomes_total", "store_duration_seconds_count", "store_info", "sold_out_latched", "cache_bytes", "cache_entries", "config_mismatch", "reload_total", "build_info",
 		"untrusted_forwarded_total", "untrusted_forwarding_peers", "tls_reload_total", "tls_handshake_errors_total", "proxy_protocol_errors_total",
 	} {
 		found := false

@@ -2,7 +2,7 @@ package cache
 
 // What the origin is asked. Whatever a client could say here that an answer is not found
 // by, somebody would use to have everybody shown an answer of their making. So a fetch
-// says what is in the key (scheme, hosts, target), whether gzip can be read, the headers
+// says what is in the key (scheme, hosts, target, whether a script asks), whether gzip can be read, the headers
 // that answers to the same have named in Vary, and nothing else of a client: no cookie,
 // no address, no User-Agent. What some shops refuse to be without is said by us.
 
@@ -12,13 +12,15 @@ type Target struct {
 	Host          []byte
 	Proto         []byte // http or https, as the client has it
 	ForwardedHost []byte // nil: none
+	Script        bool   // asked by XMLHttpRequest: many shops answer with a part of the page, and do not say so
 	ID            string // X-Request-Id, made by us
 }
 
 // userAgent and accept are what a fetch says unless the page varies by what clients say.
 const (
-	userAgent = "user-agent"
-	accept    = "accept"
+	userAgent   = "user-agent"
+	accept      = "accept"
+	requestWith = "x-requested-with"
 )
 
 // AppendHead writes the request of a flight.
@@ -30,6 +32,9 @@ func (f *Flight) AppendHead(b []byte, t *Target) []byte {
 	}
 	if !f.says(accept) {
 		b = append(b, "Accept: */*\r\n"...)
+	}
+	if t.Script && !f.says(requestWith) {
+		b = append(b, "X-Requested-With: XMLHttpRequest\r\n"...)
 	}
 	b = append(append(append(b, "Accept-Encoding: "...), codings[f.zip]...), "\r\n"...)
 	for _, s := range f.Send {
