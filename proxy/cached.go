@@ -138,7 +138,7 @@ func (p *Proxy) cached(r *request) bool {
 			p.abandon(r)
 			return true
 		}
-		answer, told := found.Flight.Share(&asked)
+		answer, told, again := found.Flight.Share(&asked)
 		if answer != nil {
 			return p.show(r, k, answer, shownFetched)
 		}
@@ -147,6 +147,9 @@ func (p *Proxy) cached(r *request) bool {
 			k.asked[wentFailed].Inc()
 			p.refuse(r, v, "")
 			return true
+		}
+		if !again {
+			break
 		}
 	}
 	k.asked[wentAlone].Inc()

@@ -80,6 +80,42 @@ func TestTroubleWithoutAnOldPage(t *testing.T) {
 	}
 }
 
+// The first fetch teaches what a page varies by; who waited for it is shown their own.
+func TestPageThatVariesByLanguage(t *testing.T) {
+	g := newRig(t, keepingPages(nil))
+	g.shop.says(func(request string) []byte {
+		language := "any"
+		if _, rest, ok := strings.Cut(request, "accept-language: "); ok {
+			language, _, _ = strings.Cut(rest, "\r\n")
+		}
+		return saying("200 OK", "in "+language, "Vary: Accept-Language")
+	})
+	for i, c := range []struct {
+		language, how string
+		asked         int
+	}{{"de", "miss", 2}, {"de", "hit", 2}, {"en", "miss", 3}, {"de", "hit", 3}, {"en", "hit", 3}} {
+		a := g.get("/p/1", "Accept-Language: "+c.language)
+		if a.body != "in "+c.language || a.how() != c.how || g.shop.count() != c.asked {
+			t.Errorf("%d: %s is shown %q from %q, and the shop saw %d, want a %s and %d", i, c.language, a.body, a.how(), g.shop.count(), c.how, c.asked)
+		}
+	}
+	if a := g.get("/p/1"); a.body != "in any" || a.how() != "hit" {
+		t.Errorf("without a language: %q from %q", a.body, a.how())
+	}
+}
+
+// A page of an error that is somebody's own is fetched once, and then everybody gets theirs.
+func TestErrorThatIsSomebodysOwn(t *testing.T) {
+	g := newRig(t, keepingPages(nil))
+	g.shop.says(func(string) []byte { return saying("500 Oops", "sorry", "Set-Cookie: PHPSESSID=fresh") })
+	a := g.get("/p/1")
+	if a.StatusCode != 500 || a.how() != "" || a.Header.Get("Set-Cookie") != "PHPSESSID=fresh" || g.shop.count() != 2 {
+		t.Errorf("got %d from %q, and the shop saw %d, want its own answer to the second", a.StatusCode, a.how(), g.shop.count())
+	}
+	g.refreshed()
+	g.settled()
+}
+
 // A head that does not come in time is told, and the slot stays taken until the shop is done.
 func TestLateFetch(t *testing.T) {
 	g := newRig(t, func(s *rules.Set) {

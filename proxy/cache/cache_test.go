@@ -106,7 +106,7 @@ func TestOneFlightForACrowd(t *testing.T) {
 					if !found.Flight.Wait(nil) {
 						t.Error("the wait was given up")
 					}
-					if got, _ := found.Flight.Share(a); got == answer {
+					if got, _, _ := found.Flight.Share(a); got == answer {
 						given.Add(1)
 					}
 				})
@@ -139,7 +139,7 @@ func TestWaitersOfWhatMayNotBeKeptGoOnTogether(t *testing.T) {
 						}()
 					}
 					found.Flight.Wait(nil)
-					if got, _ := found.Flight.Share(a); got != nil {
+					if got, _, _ := found.Flight.Share(a); got != nil {
 						t.Error("a private answer was given to others")
 					}
 				}
@@ -168,7 +168,7 @@ func TestPatience(t *testing.T) {
 			t.Error("a cancelled wait goes on")
 		}
 		f.Fail(Failed, "told", time.Now())
-		if _, told := f.Share(a); told != "told" {
+		if _, told, _ := f.Share(a); told != "told" {
 			t.Errorf("told %v", told)
 		}
 		shows(t, c, a, time.Now(), Miss, "")

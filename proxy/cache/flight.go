@@ -60,6 +60,7 @@ type Flight struct {
 	by     []string
 	values string
 	told   any
+	taught bool // an answer was kept: perhaps for others, but it says what answers vary by
 	ended  bool
 }
 
@@ -93,14 +94,14 @@ func (f *Flight) Wait(cancel <-chan struct{}) bool {
 }
 
 // Share gives one who waited what the flight has brought: the answer, if it is one to the
-// request as well, or what Fail was told.
-func (f *Flight) Share(a *Asked) (answer *Answer, told any) {
+// request as well, or what Fail was told. again says that it is worth to Get once more.
+func (f *Flight) Share(a *Asked) (answer *Answer, told any, again bool) {
 	if f.answer != nil {
 		if values, ok := valuesOf(f.by, a); ok && values == f.values {
-			return f.answer, nil
+			return f.answer, nil, false
 		}
 	}
-	return nil, f.told
+	return nil, f.told, f.taught
 }
 
 // Keep ends the flight with an answer that was read whole, and keeps it if it may be.
@@ -123,7 +124,7 @@ func (f *Flight) Keep(a *Answer, now time.Time) Result {
 	if p, ok := f.c.pages.Get(f.page); ok {
 		names = union(names, p.names) // another fetch may have learnt of more
 	}
-	f.answer, f.by, f.values = a, names, f.valuesBy(names)
+	f.answer, f.by, f.values, f.taught = a, names, f.valuesBy(names), true
 	f.c.put(f.page, names, &variant{values: f.values, answer: a})
 	f.c.mu.Unlock()
 	f.end()

@@ -92,7 +92,7 @@ func TestNobodyIsShownWhatWasMadeForAnother(t *testing.T) {
 						return f.Send[i].Value, true
 					})
 					f.Keep(page200(body, "Vary", strings.Join(looks[key], ", ")), now)
-					if got, _ := f.Share(a); got != nil && string(got.Body) != mine {
+					if got, _, _ := f.Share(a); got != nil && string(got.Body) != mine {
 						t.Fatalf("given %q, want %q", got.Body, mine)
 					}
 				}
@@ -160,7 +160,7 @@ func TestNamesAddUp(t *testing.T) {
 	if f.Keep(page200("without x", "Vary", "X"), now) != Stored || f.answer == nil {
 		t.Fatal("not kept")
 	}
-	if got, _ := f.Share(a); got != nil {
+	if got, _, _ := f.Share(a); got != nil {
 		t.Error("who said x was given what was made without")
 	}
 	if f = lead(t, c, a, now); len(f.Send) != 1 || f.Send[0] != (Field{"x", "1"}) {
