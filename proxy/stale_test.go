@@ -195,8 +195,8 @@ func TestWhoWaitsForAFetchAndLeaves(t *testing.T) {
 	if a := read(t, stays.Reader, false); a.how() != "miss" || a.body != "page of GET /p/1 HTTP/1.1" {
 		t.Errorf("the other got %q from %q", a.body, a.how())
 	}
-	if n := g.shop.count(); n != 1 {
-		t.Errorf("the shop saw %d requests, want 1", n)
+	if n, places := g.shop.count(), g.probes[place].admits; n != 1 || places != 1 {
+		t.Errorf("the shop saw %d requests, and %d places were taken, want 1", n, places)
 	}
 	g.refreshed()
 	g.settled()
