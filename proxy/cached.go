@@ -25,8 +25,8 @@ import (
 	"penstock/rules"
 )
 
-// kept are the answers that routes keep. A reload begins anew.
-type kept struct {
+// shelf holds the answers that routes keep. A reload begins anew.
+type shelf struct {
 	*cache.Cache // nil: no route keeps any
 	routes       map[*kind]*keeping
 	persons      []string // headers that say who asks
@@ -199,7 +199,7 @@ func (r *request) anybodys(rule *rules.Cache) bool {
 
 // fetchTarget is what is asked for, as the origin is told. All of it is in the key.
 func (r *request) fetchTarget() *cache.Target {
-	t := &cache.Target{Target: r.head.target, Proto: httpProto}
+	t := &cache.Target{Target: r.head.target, Proto: []byte(r.scheme())}
 	for i := range r.head.fields {
 		switch f := &r.head.fields[i]; {
 		case f.known == hHost:
@@ -224,10 +224,7 @@ func (r *request) fetchTarget() *cache.Target {
 	return t
 }
 
-var (
-	httpProto = []byte("http")
-	scripts   = map[bool][]byte{true: []byte("script")}
-)
+var scripts = map[bool][]byte{true: []byte("script")}
 
 // spoken is a head as the cache asks for its headers.
 type spoken head

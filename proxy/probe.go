@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"penstock/proxy/cache"
 	"penstock/proxy/upstream"
 	"penstock/rules"
 )
@@ -23,7 +24,13 @@ type Probed struct {
 	Date   time.Time // the origin's clock; zero: it did not say
 	Body   []byte    // at most 1 MiB of it
 	Took   time.Duration
+
+	answer *cache.Answer
 }
+
+// Differs says in what two answers to the same request differ, one line each: where a route
+// keeps its answers against the origin's word, that is somebody's own shown to everybody.
+func (p *Probed) Differs(q *Probed) []string { return cache.Differs(p.answer, q.answer) }
 
 // Probe gets a path of the origin once, for host as the client would have named it ("":
 // any). The error says whether it could not be reached or did not answer.
@@ -56,7 +63,7 @@ func Probe(ctx context.Context, o *rules.Origin, host, path string) (*Probed, er
 	if p.Body, err = io.ReadAll(io.LimitReader(ex, maxProbe)); err != nil {
 		return nil, plainly(o, err)
 	}
-	p.Took = time.Since(began)
+	p.Took, p.answer = time.Since(began), keepable(ex, p.Body)
 	return p, nil
 }
 

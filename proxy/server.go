@@ -39,7 +39,7 @@ type ruled struct {
 	withPasses     map[string]*kind // sales by name, those whose winners get a pass
 	accountHeaders []string
 	shares         bool // some sale may be asked by pages of other origins
-	kept           kept
+	kept           shelf
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
 }

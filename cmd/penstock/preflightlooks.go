@@ -160,21 +160,26 @@ func (f *flight) ask(path string, answer any) bool {
 // forced compares pages that the file keeps against the shop's word, fetched twice: what
 // differs is somebody's own and must not be shown to others.
 func (f *flight) forced() {
-	for _, path := range forcedPaths(f.set) {
-		f.differs(path)
+	for _, r := range f.set.Routes {
+		switch {
+		case r.Cache == nil || !r.Cache.Force:
+		case strings.Contains(r.Match.Path, "*"):
+			f.warn("cache", "route %s keeps pages of %s by force: fetch one twice, without cookies, and see that both are the same", r.Name, r.Match.Path)
+		default:
+			f.differs(r.Match.Path)
+		}
 	}
 }
-
-// forcedPaths are pages of the routes that are so kept; this version has none.
-func forcedPaths(*rules.Set) []string { return nil }
 
 func (f *flight) differs(path string) {
 	a, err := f.probe(path)
 	if err == nil {
 		b, again := f.probe(path)
-		if err = again; err == nil && (a.Status != b.Status || string(a.Body) != string(b.Body)) {
-			f.warn("cache", "%s is not the same twice: what differs would be shown to everybody, take force: true away", path)
-			return
+		if err = again; err == nil {
+			if all := a.Differs(b); len(all) > 0 {
+				f.warn("cache", "%s is not the same twice: what differs would be shown to everybody, take force: true away (%s)", path, strings.Join(all, "; "))
+				return
+			}
 		}
 	}
 	if err != nil {
