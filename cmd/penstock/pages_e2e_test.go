@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -50,5 +51,16 @@ func TestKeptPages(t *testing.T) {
 		if all[series] != want {
 			t.Errorf("%s is %v, want %v", series, all[series], want)
 		}
+	}
+}
+
+// TestPreflightLooksAtForcedPages: the one it can name it fetches twice.
+func TestPreflightLooksAtForcedPages(t *testing.T) {
+	s := startShop(t, "-service=0")
+	more := keepsPages + "  - {name: others, match: {path: \"/p/**\"}, cache: {ttl: 1m, force: true}}\n"
+	code, said := preflight(t, write(t, t.TempDir(), more, "SHOP", s.addr))
+	says(t, code, said, 0, "ok: cache: / is the same twice", "warning: cache: route others keeps pages of /p/[*][*] by force")
+	if strings.Contains(said, "thanks") {
+		t.Errorf("it looks at what is not forced:\n%s", said)
 	}
 }
