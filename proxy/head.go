@@ -86,6 +86,9 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 		return "only HTTP/1.0 and HTTP/1.1 are spoken here"
 	}
 	if !methodOK(h.method) {
+		if string(h.method) == "CONNECT" {
+			h.length = -1 // what comes behind it is a tunnel's, and never the next request
+		}
 		return faultMethod
 	}
 	if f := h.scanFields(header.RawHeaders()); f != "" {
@@ -124,6 +127,9 @@ func (h *head) scanFields(raw []byte) fault {
 		f := field{name: line[:colon], value: trimOWS(line[colon+1:])}
 		f.known = classify(f.name)
 		h.fields = append(h.fields, f)
+		if f.alias() && (f.known == hContentLength || f.known == hTransferEncoding) {
+			return "the length of the body is given under a name that only some read"
+		}
 		switch f.known {
 		case hHost:
 			hosts++
@@ -182,8 +188,7 @@ func (h *head) scanTarget() fault {
 		if i := bytes.IndexAny(rest, "/?"); i >= 0 {
 			authority = rest[:i]
 		}
-		var named head
-		if !named.setHost(authority) || !bytes.Equal(named.host, h.host) {
+		if host, _ := h.value("Host"); len(authority) == 0 || !bytes.EqualFold(authority, host) {
 			return "the request target names another host than the Host header"
 		}
 		if t = rest[len(authority):]; len(t) == 0 || t[0] != '/' {
@@ -251,10 +256,10 @@ func (h *head) setHost(v []byte) bool {
 		h.hostBuf = append(h.hostBuf, c)
 	}
 	h.host = bytes.TrimSuffix(h.hostBuf, dot)
-	return len(h.host) > 0
+	return len(h.host) > 0 && !bytes.HasPrefix(h.host, dot) && !bytes.HasSuffix(h.host, dot) && !bytes.Contains(h.host, dots)
 }
 
-var dot = []byte(".")
+var dot, dots = []byte("."), []byte("..")
 
 // value finds the one value of a header. More than one line of it is a fault. A line
 // that spells it with "_" counts, because CGI and PHP cannot tell, but is not believed:

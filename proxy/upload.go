@@ -46,6 +46,9 @@ func (r *request) upload(limit int64, patience time.Duration, whole bool) *uploa
 var errUploadTooLarge = errors.New("read body: larger than allowed")
 
 func (u *upload) Read(b []byte) (int, error) {
+	if u.err != nil {
+		return 0, u.err // what comes behind a fault is not the rest of the body
+	}
 	if u.left < 0 {
 		return 0, u.fail(errUploadTooLarge)
 	}

@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"proxy/certs":           {"penstock/rules"},
 	"proxy/certs/certstest": {},
 	"proxy/proxyproto":      {},
+	"proxy/conformance":     {},
 	"proxy": {
 		"penstock/proxy/cache", "penstock/proxy/certs", "penstock/proxy/gate", "penstock/proxy/pages", "penstock/proxy/proxyproto", "penstock/proxy/upstream", "penstock/rules",
 		"github.com/valyala/fasthttp", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix",

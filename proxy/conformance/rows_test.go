@@ -1,0 +1,9 @@
+package conformance
+
+func table() []row {
+	var all []row
+	for _, rows := range [][]row{framingRows(), headRows(), pathRows(), fieldRows(), bodyRows()} {
+		all = append(all, rows...)
+	}
+	return all
+}
