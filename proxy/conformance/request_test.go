@@ -18,6 +18,8 @@ type request struct {
 	raw            string // what was read of it, also if it is not whole
 	method, target string
 	body           string
+	chunked        bool
+	length         int
 }
 
 var (
@@ -31,6 +33,13 @@ var (
 var errNoRequest = errors.New("not a request as the gateway writes them")
 
 func (r *request) read(br *bufio.Reader) error {
+	if err := r.readHead(br); err != nil {
+		return err
+	}
+	return r.readBody(br)
+}
+
+func (r *request) readHead(br *bufio.Reader) error {
 	for !strings.HasSuffix(r.raw, "\r\n\r\n") {
 		if _, err := r.line(br); err != nil {
 			return err
@@ -46,22 +55,26 @@ func (r *request) read(br *bufio.Reader) error {
 	if len(framingLine.FindAllString(r.raw, -1)) != len(length)+len(coding) {
 		return errNoRequest
 	}
-	switch {
-	case len(length)+len(coding) > 1:
+	if len(length)+len(coding) > 1 {
 		return errNoRequest
-	case len(coding) == 1:
-		return r.chunks(br)
-	case len(length) == 1:
-		n, err := strconv.Atoi(length[0][1])
-		if err != nil {
-			return err
-		}
-		at := len(r.raw)
-		err = r.bytes(br, n)
-		r.body = r.raw[at:]
+	}
+	r.chunked = len(coding) == 1
+	if len(length) == 1 {
+		var err error
+		r.length, err = strconv.Atoi(length[0][1])
 		return err
 	}
 	return nil
+}
+
+func (r *request) readBody(br *bufio.Reader) error {
+	if r.chunked {
+		return r.chunks(br)
+	}
+	at := len(r.raw)
+	err := r.bytes(br, r.length)
+	r.body = r.raw[at:]
+	return err
 }
 
 // line reads one line and its CR LF, which it keeps.
