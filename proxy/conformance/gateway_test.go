@@ -53,8 +53,14 @@ type front struct {
 // gateway starts one in front of origin, until stop or the end of the test. gates may be nil.
 func gateway(t testing.TB, text, origin string, gates func(*proxy.Gates)) *front {
 	t.Helper()
+	return serve(t, loopback(t), strings.ReplaceAll(text, "ORIGIN", origin), gates)
+}
+
+// serve starts a gateway on ln.
+func serve(t testing.TB, ln net.Listener, text string, gates func(*proxy.Gates)) *front {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "penstock.yaml")
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "ORIGIN", origin)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	set, err := config.Load(path)
@@ -70,10 +76,6 @@ func gateway(t testing.TB, text, origin string, gates func(*proxy.Gates)) *front
 		Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	})
 	p.Use(set)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	srv := p.Server(set)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()

@@ -22,8 +22,6 @@ type origin struct {
 	whole   []string
 	cut     []string // requests that began and did not end
 	answers func(r *request) string
-	open    map[*net.TCPConn]bool
-	serving sync.WaitGroup
 	stop    func() // after it the record is complete, if the gateway has been stopped before
 }
 
@@ -31,43 +29,13 @@ type origin struct {
 // one that ends in "CUT", which is not sent, or "RST", which makes it a reset.
 func newOrigin(t testing.TB, answers func(r *request) string) *origin {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &origin{addr: ln.Addr().String(), answers: answers, open: map[*net.TCPConn]bool{}}
-	o.serving.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			o.mu.Lock()
-			o.open[c.(*net.TCPConn)] = true
-			o.mu.Unlock()
-			o.serving.Go(func() { o.serve(c.(*net.TCPConn)) })
-		}
-	})
-	o.stop = sync.OnceFunc(func() {
-		ln.Close()
-		o.mu.Lock()
-		for c := range o.open {
-			c.CloseRead() // what has arrived is still read
-		}
-		o.mu.Unlock()
-		o.serving.Wait()
-	})
-	t.Cleanup(o.stop)
+	ln := loopback(t)
+	o := &origin{addr: ln.Addr().String(), answers: answers}
+	o.stop = backend(t, ln, o.serve)
 	return o
 }
 
-func (o *origin) serve(c *net.TCPConn) {
-	defer func() {
-		c.Close()
-		o.mu.Lock()
-		delete(o.open, c)
-		o.mu.Unlock()
-	}()
+func (o *origin) serve(c net.Conn) {
 	br := bufio.NewReader(c)
 	for {
 		r := &request{}
@@ -95,7 +63,7 @@ func (o *origin) broken(rest string) {
 }
 
 // answer reports whether the connection goes on.
-func (r *request) answer(c *net.TCPConn, answers func(*request) string) bool {
+func (r *request) answer(c net.Conn, answers func(*request) string) bool {
 	if answers == nil {
 		answers = echo
 	}
@@ -105,7 +73,7 @@ func (r *request) answer(c *net.TCPConn, answers func(*request) string) bool {
 		return false
 	}
 	if reset {
-		c.SetLinger(0)
+		c.(*net.TCPConn).SetLinger(0)
 	}
 	return !cut && !reset && out != ""
 }

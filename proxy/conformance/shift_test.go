@@ -96,47 +96,12 @@ var habits = []habit{
 
 // strange is an origin with all these habits.
 type strange struct {
-	ln      net.Listener
-	serving sync.WaitGroup
-
 	mu      sync.Mutex
-	open    map[net.Conn]bool
 	pending []func() // done when some other request has been answered
 	seen    map[string]int
 }
 
-func newStrange(t *testing.T) *strange {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &strange{ln: ln, open: map[net.Conn]bool{}, seen: map[string]int{}}
-	s.serving.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.open[c] = true
-			s.mu.Unlock()
-			s.serving.Go(func() { s.serve(c) })
-		}
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		s.mu.Lock()
-		for c := range s.open {
-			c.Close()
-		}
-		s.mu.Unlock()
-		s.serving.Wait()
-	})
-	return s
-}
-
 func (s *strange) serve(c net.Conn) {
-	defer c.Close()
 	br := bufio.NewReader(c)
 	for {
 		var r request
@@ -208,14 +173,17 @@ type tally struct {
 func (c *tally) add(what string) { c.mu.Lock(); c.counts[what]++; c.mu.Unlock() }
 
 func TestEveryPageGoesToWhomItBelongs(t *testing.T) {
-	s := newStrange(t)
-	g := gateway(t, file, s.ln.Addr().String(), nil)
+	s, ln := &strange{seen: map[string]int{}}, loopback(t)
+	stop := backend(t, ln, s.serve)
+	g := gateway(t, file, ln.Addr().String(), nil)
 	told := &tally{counts: map[string]int{}}
 	var all sync.WaitGroup
 	for v := range visitors {
 		all.Go(func() { visit(t, g.addr, v, told) })
 	}
 	all.Wait()
+	g.stop()
+	stop()
 	for target, n := range s.seen {
 		if n != 1 {
 			t.Errorf("%s reached the origin %d times", target, n)
