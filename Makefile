@@ -46,6 +46,11 @@ bench-peers: ## what a request costs beside nginx, HAProxy and bare fasthttp, in
 	@{ command -v wrk && ls /usr/sbin/nginx /usr/sbin/haproxy; } >/dev/null 2>&1 || $(MAKE) -s packages PACKAGES="nginx-light haproxy wrk"
 	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^BenchmarkPeers$$' -benchtime 1x -timeout 0 -v
 
+referees: ## play the hostile table to nginx, Apache and Tomcat behind the gateway
+	@{ command -v /usr/sbin/nginx && command -v /usr/sbin/apache2 && ls /usr/share/tomcat10/bin/catalina.sh; } >/dev/null 2>&1 || \
+	  $(MAKE) -s packages PACKAGES="nginx-light apache2 tomcat10"
+	$(GO) test -tags referees -run '^TestReferees' -count 1 -timeout 5m -v ./proxy/conformance
+
 packages: # installs PACKAGES, and starts none of their services
 	@SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES)
@@ -68,4 +73,4 @@ needs: # what tests cannot do without: Redis, a C compiler for the race detector
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium openssl; }
 
-.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak soak-restart needs packages
+.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak soak-restart needs referees packages

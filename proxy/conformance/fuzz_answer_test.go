@@ -51,7 +51,7 @@ func FuzzAnswer(f *testing.F) {
 		io.WriteString(c, method+" /x HTTP/1.1\r\nHost: shop\r\n\r\n")
 		got, err := readAnswer(br, method)
 		if err == nil && got.reason == "admitted" {
-			want, err := readAnswer(bufio.NewReader(bytes.NewReader(answer)), method)
+			want, err := readAnswer(bufio.NewReader(bytes.NewReader(tame(answer))), method)
 			if err != nil || want.status != got.status || want.body != got.body {
 				t.Errorf("%q: the client got %+v, net/http reads %+v, %v", answer, got, want, err)
 			}
@@ -76,6 +76,21 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%q: the next answer is %+v, %v", answer, next, err)
 		}
 	})
+}
+
+// tame is an answer without the control characters that net/http does not take in values.
+// Those that would matter are not let through.
+func tame(answer []byte) []byte {
+	end := bytes.Index(answer, []byte("\n\r\n"))
+	if end < 0 {
+		return answer
+	}
+	return append(bytes.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\r' && r != '\n' || r == 0x7f {
+			return 'x'
+		}
+		return r
+	}, answer[:end:end]), answer[end:]...)
 }
 
 // answered is an answer as net/http reads it.
