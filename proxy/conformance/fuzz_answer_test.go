@@ -52,7 +52,7 @@ func FuzzAnswer(f *testing.F) {
 		got, err := readAnswer(br, method)
 		if err == nil && got.reason == "admitted" {
 			want, err := readAnswer(bufio.NewReader(bytes.NewReader(tame(answer))), method)
-			if err != nil || want.status != got.status || want.body != got.body {
+			if err != nil || want.status != got.status || want.body != string(tame([]byte(got.body))) {
 				t.Errorf("%q: the client got %+v, net/http reads %+v, %v", answer, got, want, err)
 			}
 		}
@@ -78,19 +78,16 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// tame is an answer without the control characters that net/http does not take in values.
-// Those that would matter are not let through.
-func tame(answer []byte) []byte {
-	end := bytes.Index(answer, []byte("\n\r\n"))
-	if end < 0 {
-		return answer
-	}
-	return append(bytes.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' && r != '\r' && r != '\n' || r == 0x7f {
-			return 'x'
+// tame puts letters in place of control characters, which net/http does not take in header
+// values. Those that would matter are not let through.
+func tame(b []byte) []byte {
+	b = bytes.Clone(b)
+	for i, c := range b {
+		if c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f {
+			b[i] = 'x'
 		}
-		return r
-	}, answer[:end:end]), answer[end:]...)
+	}
+	return b
 }
 
 // answered is an answer as net/http reads it.

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"penstock/proxy"
+	"penstock/rules"
 	"penstock/rules/config"
 )
 
@@ -51,13 +52,13 @@ type front struct {
 }
 
 // gateway starts one in front of origin, until stop or the end of the test. gates may be nil.
-func gateway(t testing.TB, text, origin string, gates func(*proxy.Gates)) *front {
+func gateway(t testing.TB, text, origin string, gates func(*rules.Set) proxy.Gates) *front {
 	t.Helper()
 	return serve(t, loopback(t), strings.ReplaceAll(text, "ORIGIN", origin), gates)
 }
 
 // serve starts a gateway on ln.
-func serve(t testing.TB, ln net.Listener, text string, gates func(*proxy.Gates)) *front {
+func serve(t testing.TB, ln net.Listener, text string, gates func(*rules.Set) proxy.Gates) *front {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "penstock.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -69,7 +70,7 @@ func serve(t testing.TB, ln net.Listener, text string, gates func(*proxy.Gates))
 	}
 	var open proxy.Gates
 	if gates != nil {
-		gates(&open)
+		open = gates(set)
 	}
 	p := proxy.New(proxy.Options{
 		Gates: open, Secret: bytes.Repeat([]byte("s"), 32),
@@ -208,4 +209,18 @@ func cutShort(err error) error {
 // ended reports whether an error of a connection is its end, orderly or not.
 func ended(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	end := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("waited %v for %s", patience, what)
+		}
+	}
 }
