@@ -28,7 +28,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen; it is a bound, not a measure.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // file is the gateway's file; ORIGIN is where the origin listens.
 const file = `
@@ -223,4 +223,16 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
+}
+
+// listens waits until somebody does.
+func listens(t *testing.T, addr string) {
+	t.Helper()
+	eventually(t, addr+" to listen", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }

@@ -178,13 +178,7 @@ func (r *referee) start(t *testing.T) (addr string, finish func() []string) {
 			t.Logf("%s said: %s", r.name, said.String())
 		}
 	})
-	eventually(t, r.name+" to listen", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	listens(t, addr)
 	return addr, func() []string {
 		end(syscall.SIGTERM)
 		b, err := os.ReadFile(filepath.Join(dir, r.log))

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const (
@@ -206,6 +207,7 @@ func visit(t *testing.T, addr string, visitor int, told *tally) {
 		}
 		target := fmt.Sprintf("/%s/%d/%d", habits[random.IntN(len(habits))].name, visitor, i)
 		method, raw := ask(target, i)
+		c.SetDeadline(time.Now().Add(patience))
 		if _, err := io.WriteString(c, raw); err != nil && !ended(err) {
 			t.Errorf("%s: %v", target, err)
 			return
