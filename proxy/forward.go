@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 	"time"
 
 	"penstock/proxy/gate"
@@ -39,8 +38,8 @@ func (p *Proxy) forward(r *request) {
 		req.Body, req.Length = bytes.NewReader(r.body), int64(len(r.body))
 	case r.whole:
 	case r.head.length != 0:
-		up = r.upload(r.set.Client.MaxBody, r.set.Client.Body, false)
-		req.Body, req.Length, req.Stop = up, int64(r.head.length), up.stop
+		up = &r.up
+		req.Body, req.Length, req.Stop = io.MultiReader(bytes.NewReader(r.body), up), int64(r.head.length), up.stop
 		defer up.resume()
 	}
 	ex, err := r.origin.Do(p.ctx, &req)
@@ -63,15 +62,7 @@ func (p *Proxy) failed(r *request, ex *upstream.Exchange, err error, up *upload,
 	switch {
 	case up.failed():
 		r.end = gate.End{Kind: gate.Refused}
-		r.last = true
-		switch {
-		case errors.Is(up.err, errUploadTooLarge):
-			p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
-		case errors.Is(up.err, os.ErrDeadlineExceeded):
-			p.refuse(r, gate.Verdict{Reason: gate.BodyTimeout}, "")
-		default:
-			p.bad(r, "the body does not end where it should")
-		}
+		p.brokenOff(r, up.err)
 	case upstream.Unsent(err):
 		r.end = gate.End{Kind: gate.Unsent, Unreachable: true}
 		p.refuse(r, gate.Verdict{Reason: gate.OriginUnreachable, Retry: time.Second}, "")

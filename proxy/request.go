@@ -6,9 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"io"
-	"os"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -195,8 +194,11 @@ func (p *Proxy) bad(r *request, f fault) bool {
 	return false
 }
 
-// readBody reads a sale's body whole and finds the facts in it.
-func (p *Proxy) readBody(r *request) bool {
+// readBody reads a sale's body whole, and the beginning of any other.
+func (p *Proxy) readBody(r *request) bool { return p.readSale(r) && p.readAhead(r) }
+
+// readSale reads a sale's body whole and finds the facts in it.
+func (p *Proxy) readSale(r *request) bool {
 	sale := r.facts.Sale
 	if sale == nil || r.lapsed {
 		return true
@@ -222,18 +224,8 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
 		return false
 	}
-	err := r.fill(r.upload(limit, patience, true))
-	r.last = err != nil
-	switch {
-	case err == nil:
-	case errors.Is(err, errUploadTooLarge):
-		p.refuse(r, gate.Verdict{Reason: gate.BodyTooLarge}, "")
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		p.refuse(r, gate.Verdict{Reason: gate.BodyTimeout}, "")
-	default:
-		p.bad(r, "the body does not end where it should")
-	}
-	if err != nil {
+	if err := r.fill(r.upload(limit, patience, true), math.MaxInt); err != nil {
+		p.brokenOff(r, err)
 		return false
 	}
 	kind := r.head.contentType
@@ -245,9 +237,9 @@ func (p *Proxy) readWhole(r *request, limit int64, patience time.Duration) bool 
 	return true
 }
 
-// fill reads u to its end into r.body.
-func (r *request) fill(u *upload) error {
-	for {
+// fill reads u into r.body, to its end or until that many bytes are there.
+func (r *request) fill(u *upload, enough int) error {
+	for len(r.body) < enough {
 		if len(r.body) == cap(r.body) {
 			r.body = slices.Grow(r.body, 512)
 		}
@@ -260,6 +252,7 @@ func (r *request) fill(u *upload) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // outstanding is how much of the body has not been read, in bytes; below 0: nobody knows.

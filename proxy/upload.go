@@ -49,6 +49,9 @@ func (u *upload) Read(b []byte) (int, error) {
 	if u.err != nil {
 		return 0, u.err // what comes behind a fault is not the rest of the body
 	}
+	if u.ended {
+		return 0, io.EOF
+	}
 	if u.left < 0 {
 		return 0, u.fail(errUploadTooLarge)
 	}

@@ -127,6 +127,7 @@ func chunkRows() []row {
 		{"LF in an extension", "5;a\nb\r\nhello\r\n0\r\n\r\n"},
 		{"request in extension", "0;\nPOST /smuggled HTTP/1.1\r\n\r\n"},
 		{"CR in an extension", "5;a\rb\r\nhello\r\n0\r\n\r\n"},
+		{"trailer with CR", "5\r\nhello\r\n0\r\nX: y\rz\r\n\r\n"},
 		{"LF behind the last", "5\r\nhello\r\n0\n\r\n"},
 		{"letters behind last", "5\r\nhello\r\n0\r\nGET /smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"},
 	} {

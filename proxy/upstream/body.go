@@ -102,8 +102,8 @@ func (b *body) line() ([]byte, error) {
 		return nil, cutShort(err)
 	}
 	line, ok := bytes.CutSuffix(line, []byte("\r\n"))
-	if !ok {
-		return nil, badAnswer("bare LF between chunks")
+	if !ok || bytes.IndexByte(line, '\r') >= 0 {
+		return nil, badAnswer("bare LF or CR between chunks")
 	}
 	return line, nil
 }
