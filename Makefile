@@ -51,6 +51,10 @@ referees: ## play the hostile table to nginx, Apache and Tomcat behind the gatew
 	  $(MAKE) -s packages PACKAGES="nginx-light apache2 tomcat10"
 	$(GO) test -tags referees -run '^TestReferees' -count 1 -timeout 5m -v ./proxy/conformance
 
+slowhttptest: ## attack a gateway with slow heads, slow bodies, ranges and slow reads
+	@command -v slowhttptest >/dev/null || $(MAKE) -s packages PACKAGES=slowhttptest
+	$(GO) test -tags slowhttptest -run '^TestSlowhttptest' -count 1 -timeout 10m -v ./proxy/conformance
+
 packages: # installs PACKAGES, and starts none of their services
 	@SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES)
@@ -73,4 +77,4 @@ needs: # what tests cannot do without: Redis, a C compiler for the race detector
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -q && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server gcc libc6-dev chromium openssl; }
 
-.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak soak-restart needs referees packages
+.PHONY: help build run test check bench bench-overload bench-wire bench-legacy bench-peers fuzz soak soak-restart needs referees slowhttptest packages

@@ -107,7 +107,8 @@ func available(t *testing.T, report string, out []byte) {
 	if err != nil || len(rows) < 3 {
 		t.Fatalf("%d rows in the report, %v\n%s", len(rows), err, out)
 	}
-	t.Logf("%v", rows)
+	last := rows[len(rows)-1]
+	t.Logf("after %s s %s are closed and %s connected", last[0], last[1], last[3])
 	most := 0
 	for _, r := range rows[1:] {
 		var closed, connected, service int
