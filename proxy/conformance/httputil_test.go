@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -145,4 +146,35 @@ func testsOf(t *testing.T, paths ...string) map[string]bool {
 		}
 	}
 	return names
+}
+
+// hazards is how many there are.
+const hazards = 45
+
+func TestEveryHazardIsAccountedFor(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^//\t ?(\d+)  .+:\n//\t    (.+)$`).FindAllStringSubmatch(string(doc), -1)
+	if len(lines) != hazards {
+		t.Fatalf("doc.go tells of %d hazards, want %d", len(lines), hazards)
+	}
+	rows := map[int]bool{}
+	for _, r := range table() {
+		rows[r.hazard] = true
+	}
+	known := ours(t)
+	for i, l := range lines {
+		if l[1] != strconv.Itoa(i+1) {
+			t.Errorf("hazard %s stands in place of %d", l[1], i+1)
+		}
+		if !testName.MatchString(l[2]) && l[2][0] != '(' {
+			t.Errorf("hazard %d: neither a test nor a reason: %s", i+1, l[2])
+		}
+		if strings.Contains(l[2], "TestHostileTable") && !rows[i+1] {
+			t.Errorf("hazard %d has no row in the table", i+1)
+		}
+		told(t, known, "hazard "+l[1], l[2])
+	}
 }
