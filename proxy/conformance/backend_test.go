@@ -1,5 +1,7 @@
 package conformance
 
+// What listens behind a gateway.
+
 import (
 	"net"
 	"sync"

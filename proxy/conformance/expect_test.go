@@ -1,5 +1,7 @@
 package conformance
 
+// Bodies that are only sent when they are asked for.
+
 import (
 	"bufio"
 	"io"

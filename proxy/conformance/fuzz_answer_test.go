@@ -1,5 +1,7 @@
 package conformance
 
+// Arbitrary answers through the whole gateway, judged by the standard library.
+
 import (
 	"bufio"
 	"bytes"
