@@ -303,10 +303,10 @@ func TestOurCertificate(t *testing.T) {
 	}
 }
 
-// some is n, or a tenth where each costs a handshake.
+// some is n, or a twentieth where each costs a handshake.
 func some(c *tls.Config, n int) int {
 	if c != nil {
-		return n / 10
+		return n / 20
 	}
 	return n
 }
