@@ -53,8 +53,8 @@ func TestWarmCountsThoseInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := u.Warm(context.Background(), 3); err != nil || u.idle.size() != 2 || o.dialled() != 3 {
-			t.Errorf("with one in use: %v, %d idle, %d dialled; want 2, 3", err, u.idle.size(), o.dialled())
+		if err := u.Warm(context.Background(), 3); err != nil || u.idle.size() != 2 || u.open.Load() != 3 {
+			t.Errorf("with one in use: %v, %d idle, %d open; want 2, 3", err, u.idle.size(), u.open.Load())
 		}
 	}
 	tunnel := e.Tunnel()
