@@ -41,9 +41,7 @@ func Probe(ctx context.Context, o *rules.Origin, host, path string) (*Probed, er
 	if host == "" && o.Network == "tcp" {
 		host = o.Address
 	}
-	origin := upstream.New(upstream.Config{
-		Network: o.Network, Address: o.Address, Connect: o.ConnectTimeout, Response: o.ResponseTimeout, IdleBody: o.IdleBodyTimeout,
-	})
+	origin := upstream.New(reach(o))
 	defer origin.Close()
 	began := time.Now()
 	ex, err := origin.Do(ctx, &upstream.Request{Head: fmt.Appendf(nil,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -83,6 +84,15 @@ func TestPreflightLooksAtTheShop(t *testing.T) {
 		look func()
 		want []string
 	}{
+		{func() { // the same behind TLS, as the file says whom to believe
+			over := httptest.NewTLSServer(http.NotFoundHandler())
+			defer over.Close()
+			plain := f.set.Origin
+			f.set.Origin.Address, f.set.Origin.TLS = over.Listener.Addr().String(), &rules.ServerTLS{Roots: x509.NewCertPool(), ServerName: "example.com"}
+			f.set.Origin.TLS.Roots.AddCert(over.Certificate())
+			f.origin()
+			f.set.Origin = plain
+		}, []string{"ok: origin: ", "with 404"}},
 		{f.origin, []string{"warning: origin: ", "with 503", "warning: clock: the shop's clock is "}},
 		{func() { f.differs("/own") }, []string{"warning: cache: /own is not the same twice"}},
 		{func() { f.differs("/same") }, []string{"ok: cache: /same"}},

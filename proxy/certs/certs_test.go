@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // meet connects a client to a front over TCP, echoes one line, and tells of a failure of
 // the front's side.
-func meet(t *testing.T, f *certs.Front, c *tls.Config) (state tls.ConnectionState, client error, why string) {
+func meet(t *testing.T, f *certs.Front, c *tls.Config) (state tls.ConnectionState, why string, client error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -62,7 +62,7 @@ func meet(t *testing.T, f *certs.Front, c *tls.Config) (state tls.ConnectionStat
 	case why = <-failed:
 	default:
 	}
-	return state, err, why
+	return state, why, err
 }
 
 func TestShowsWhatIsInUse(t *testing.T) {
@@ -73,7 +73,7 @@ func TestShowsWhatIsInUse(t *testing.T) {
 	client := &tls.Config{RootCAs: a.Pool(), ServerName: "shop.example", NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(4)}
 	see := func(want tls.Certificate, resumed bool) {
 		t.Helper()
-		s, err, why := meet(t, f, client)
+		s, why, err := meet(t, f, client)
 		if err != nil || why != "" {
 			t.Fatalf("got error %v and %q", err, why)
 		}
@@ -98,11 +98,11 @@ func TestWhoIsTurnedAway(t *testing.T) {
 	hour := time.Now().Add(time.Hour)
 	f := certs.New(&rules.TLS{Cert: a.Issue("shop.example", hour)})
 	old := &tls.Config{RootCAs: a.Pool(), ServerName: "shop.example", MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
-	if _, err, why := meet(t, f, old); err == nil || why != certs.Other {
+	if _, why, err := meet(t, f, old); err == nil || why != certs.Other {
 		t.Errorf("TLS 1.1: got error %v and %q, want one and %q", err, why, certs.Other)
 	}
 	h2 := &tls.Config{RootCAs: a.Pool(), ServerName: "shop.example", NextProtos: []string{"h2"}}
-	if _, err, why := meet(t, f, h2); err == nil || why != certs.Other {
+	if _, why, err := meet(t, f, h2); err == nil || why != certs.Other {
 		t.Errorf("HTTP/2 alone: got error %v and %q, want one and %q", err, why, certs.Other)
 	}
 }
@@ -133,16 +133,16 @@ func TestClientCertificates(t *testing.T) {
 		{"of another authority", client(others.Issue("cdn", hour)), certs.Certificate},
 		{"run out", client(a.Issue("cdn", time.Now().Add(-time.Minute))), certs.Certificate},
 	} {
-		if _, err, why := meet(t, f, c.client); why != c.why || (err == nil) != (c.why == "") {
+		if _, why, err := meet(t, f, c.client); why != c.why || (err == nil) != (c.why == "") {
 			t.Errorf("%s: got error %v and %q, want %q", c.name, err, why, c.why)
 		}
 	}
 	// Who was let in by one authority is not let in by a ticket once it is another's turn.
 	f.Use(&rules.TLS{Cert: front.Cert, ClientCAs: []*x509.Certificate{others.Cert}})
-	if _, err, why := meet(t, f, good); err == nil || why != certs.Certificate {
+	if _, why, err := meet(t, f, good); err == nil || why != certs.Certificate {
 		t.Errorf("after the change: got error %v and %q, want %q", err, why, certs.Certificate)
 	}
-	if s, err, why := meet(t, f, client(others.Issue("cdn", hour))); err != nil || why != "" || s.DidResume {
+	if s, why, err := meet(t, f, client(others.Issue("cdn", hour))); err != nil || why != "" || s.DidResume {
 		t.Errorf("the other authority's: got error %v and %q", err, why)
 	}
 }
