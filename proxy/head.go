@@ -27,7 +27,6 @@ type head struct {
 	fields                         []field
 	accept, contentType            []byte
 	forwardedFor                   []byte // the last line of X-Forwarded-For, nil if there is none
-	origin                         []byte // of the page that asks by script, nil if there is none
 	length                         int    // of the body: -1 chunked, 0 none
 	http10                         bool
 	override                       bool
@@ -49,7 +48,7 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	header := &c.Request.Header
 	h.method, h.target = header.Method(), header.RequestURI()
 	h.accept, h.contentType, h.host, h.override, h.fields = nil, nil, nil, false, h.fields[:0]
-	h.forwardedFor, h.origin = nil, nil
+	h.forwardedFor = nil
 	h.passesShown = 0
 	if h.length = header.ContentLength(); h.length < -1 {
 		h.length = 0

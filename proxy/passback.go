@@ -81,6 +81,8 @@ func (p *Proxy) copyHead(r *request, ex *upstream.Exchange) (b []byte, length in
 	dated := false
 	for _, f := range ex.Header {
 		switch {
+		case ex.Status == 426 && equalFold(f.Name, "Upgrade"): // what it wants instead
+			b = append(appendField(b, f.Name, f.Value), "Connection: Upgrade\r\n"...)
 		case hopByHop(f.Name, ex.Header), equalFold(f.Name, "Trailer"):
 		case len(f.Name) >= 9 && equalFold(f.Name[:9], "Penstock-"):
 		case equalFold(f.Name, "Content-Length") && (!none || ex.Status == 204):

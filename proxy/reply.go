@@ -22,10 +22,6 @@ var statusLines = func() (lines [600]string) {
 	return lines
 }()
 
-// unframed is the length of a body that ends by itself: in chunks, or for HTTP/1.0
-// where the connection ends.
-const unframed = -1
-
 // closing reports whether the connection ends with this answer.
 func (r *request) closing() bool {
 	return r.last || r.c.Request.Header.ConnectionClose()

@@ -203,6 +203,8 @@ func TestAnswersComeThroughUnchanged(t *testing.T) {
 		{"the origin's own date, and what it says twice", "GET",
 			"HTTP/1.1 200 OK\r\nDate: Tue, 01 Jan 1980 00:00:00 GMT\r\nContent-Encoding: a\r\nContent-Encoding: b\r\nContent-Length: 2\r\n\r\nhi",
 			"HTTP/1.1 200 OK\r\nDate: Tue, 01 Jan 1980 00:00:00 GMT\r\nContent-Encoding: a\r\nContent-Encoding: b\r\nPenstock-Reason: admitted\r\nContent-Length: 2\r\n\r\nhi"},
+		{"another protocol is wanted", "GET", "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: TLS/1.3\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.3\r\nConnection: Upgrade\r\nPenstock-Reason: admitted\r\nContent-Length: 0\r\n\r\n"},
 		{"no content", "GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n", "HTTP/1.1 204 No Content\r\nX-A: b\r\nPenstock-Reason: admitted\r\n\r\n"},
 		{"not modified", "GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nPenstock-Reason: admitted\r\n\r\n"},
 		{"the origin closes, the client stays", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", "HTTP/1.1 200 OK\r\nPenstock-Reason: admitted\r\nContent-Length: 2\r\n\r\nhi"},
