@@ -5,11 +5,16 @@ package proxy
 // One epoll instance watches them all (epoll(7)); the runtime's poller watches that.
 //
 // It gives up nothing that a busy connection would notice: only after a second of silence
-// does one go to the lot, and back costs a goroutine's start.
+// does one go to the lot, and back costs a goroutine's start. What they leave behind is
+// given back to the system now and then (tidy), because the collector, with little to do
+// while a crowd is idle, would keep it for minutes.
 
 import (
 	"os"
+	"runtime"
+	"runtime/debug"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +72,7 @@ func (w *watch) park(c *conn) bool {
 	if parked {
 		c.parked = true
 		w.nparked++
+		w.parks++
 	}
 	return parked
 }
@@ -116,4 +122,31 @@ func (w *watch) claim(fd int) *conn {
 	c.parked = false
 	w.nparked--
 	return c
+}
+
+const (
+	// tidyEvery and tidyAfter are how often, and after how many that were parked, memory is
+	// given back: a collection costs as much as some thousand requests.
+	tidyEvery = 15 * time.Second
+	tidyAfter = 1000
+)
+
+// tidy gives back the memory of goroutines and buffers that parked connections have left.
+// fasthttp's goroutines outlive their connections by up to ten seconds, and its buffers one
+// collection, so it is done twice.
+func (w *watch) tidy() {
+	w.mu.Lock()
+	now := w.now.Load()
+	due := now-w.tidied >= tidyEvery.Milliseconds() && (w.parks >= tidyAfter || w.untidy)
+	if due {
+		w.untidy = w.parks >= tidyAfter
+		w.parks, w.tidied = 0, now
+	}
+	w.mu.Unlock()
+	if due {
+		go func() {
+			runtime.GC()
+			debug.FreeOSMemory()
+		}()
+	}
 }

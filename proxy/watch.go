@@ -35,6 +35,9 @@ type watch struct {
 	conns    []*conn
 	leavers  map[*conn]struct{} // those whose left is set
 	nparked  int
+	parks    int           // since memory was given back
+	tidied   int64         // when, in coarse time
+	untidy   bool          // some is held back still
 	hand     int           // of evict
 	draining int64         // since when silent connections are ended, in coarse time; 0: they are not
 	grace    time.Duration // after which
@@ -110,6 +113,7 @@ func (w *watch) run() {
 			w.now.Store(max(1, t.Sub(w.start).Milliseconds()))
 			w.tell(t)
 			w.sweep()
+			w.tidy()
 			if w.report != nil {
 				w.report(w.size())
 			}
