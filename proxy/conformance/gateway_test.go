@@ -91,7 +91,23 @@ func serve(t testing.TB, ln net.Listener, text string, gates func(*rules.Set) pr
 		}
 	})}
 	t.Cleanup(f.stop)
+	f.serves(t, ln.Addr())
 	return f
+}
+
+// serves waits until the gateway does: one that is stopped before would begin after.
+func (f *front) serves(t testing.TB, at net.Addr) {
+	t.Helper()
+	c, err := net.DialTimeout(at.Network(), at.String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, head("TRACE / HTTP/1.1", "Host: probe", "Connection: close"))
+	if a, err := readReply(bufio.NewReader(c), "TRACE"); err != nil || a.status != 405 {
+		t.Fatalf("the gateway does not serve: %+v, %v", a, err)
+	}
 }
 
 // dial opens a connection that the end of the test closes.
