@@ -40,6 +40,7 @@ func (p *Proxy) forward(r *request) {
 	case r.head.length != 0:
 		up = &r.up
 		req.Body, req.Length, req.Stop = io.MultiReader(bytes.NewReader(r.body), up), int64(r.head.length), up.stop
+		up.hurry()
 		defer up.resume()
 	}
 	ex, err := r.origin.Do(p.ctx, &req)
@@ -48,6 +49,10 @@ func (p *Proxy) forward(r *request) {
 		return
 	}
 	r.end.Kind = gate.Answered
+	if up != nil && !up.at.IsZero() { // the client's time is not the origin's
+		r.end.Held = time.Since(started)
+		started = up.at
+	}
 	if r.facts.Sale != nil {
 		p.saleAnswer(r, ex, started)
 	} else {

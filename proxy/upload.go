@@ -16,14 +16,20 @@ import (
 // 500.
 const minRate = 500
 
+// slotRate is the least of a body that comes while its request holds one of the origin's
+// slots, and perhaps one of its workers. Bytes/s; a phone's uplink brings more.
+const slotRate = 16 << 10
+
 // upload is a request's body as it comes in. It ends in io.EOF only if the body is whole.
 type upload struct {
 	from    io.Reader
 	conn    *conn
-	silence int64 // the longest wait for more of it, in coarse time; 0: until holds for the whole
-	until   int64 // coarse time
-	got     int64 // bytes
-	left    int64 // bytes that may still come; must still come if not chunked
+	silence int64     // the longest wait for more of it, in coarse time; 0: until holds for the whole
+	until   int64     // coarse time
+	rate    int64     // bytes/s that it must bring on the whole
+	got     int64     // bytes
+	at      time.Time // when the last of them came, while the request holds a slot
+	left    int64     // bytes that may still come; must still come if not chunked
 	chunked bool
 	ended   bool  // it is whole, and there is nothing more to read
 	err     error // why it failed, if it did
@@ -33,7 +39,7 @@ type upload struct {
 // be within it already. patience is for each wait, or for the whole.
 func (r *request) upload(limit int64, patience time.Duration, whole bool) *upload {
 	now := r.conn.watch.now.Load()
-	r.up = upload{from: r.c.RequestBodyStream(), conn: r.conn, until: now + patience.Milliseconds(), left: limit, chunked: r.head.length < 0}
+	r.up = upload{from: r.c.RequestBodyStream(), conn: r.conn, until: now + patience.Milliseconds(), rate: minRate, left: limit, chunked: r.head.length < 0}
 	if !whole {
 		r.up.silence = patience.Milliseconds()
 	}
@@ -62,12 +68,15 @@ func (u *upload) Read(b []byte) (int, error) {
 	}
 	due := u.until
 	if u.silence > 0 { // until is when it began, and its patience
-		due = min(u.until+u.got*1000/minRate, u.conn.watch.now.Load()+u.silence)
+		due = min(u.until+u.got*1000/u.rate, u.conn.watch.now.Load()+u.silence)
 	}
 	u.conn.due.Store(due)
 	n, err := u.from.Read(b)
 	u.conn.due.Store(0)
 	u.got += int64(n)
+	if u.rate == slotRate {
+		u.at = time.Now()
+	}
 	if u.left -= int64(n); u.left < 0 {
 		return 0, u.fail(errUploadTooLarge)
 	}
@@ -84,6 +93,12 @@ func (u *upload) Read(b []byte) (int, error) {
 	}
 	u.ended = err == io.EOF || err == nil && !u.chunked && u.left == 0
 	return n, err
+}
+
+// hurry begins to count anew, and more strictly: what is still to come of the body keeps a
+// slot waiting.
+func (u *upload) hurry() {
+	u.until, u.got, u.rate = u.conn.watch.now.Load()+u.silence, 0, slotRate
 }
 
 // errUnwanted ends the reading of a body when the origin has answered before its end.

@@ -143,27 +143,30 @@ func TestRefusalOfALargeBodyIsSeen(t *testing.T) {
 
 func TestDrippingBodiesEnd(t *testing.T) {
 	const perByte = 5 * time.Second
+	const whole, hurries = 1, 2
 	for name, c := range map[string]struct {
 		every time.Duration
 		piece int
-		whole bool
+		size  int
+		how   int
 		want  time.Duration // until it is cut; 0: it is not
 	}{
-		"a byte now and then":  {perByte, 1, false, patience.Body},
-		"nothing":              {time.Hour, 1, false, patience.Body},
-		"slow and honest":      {time.Second, 20_000, false, 0},
-		"as slow as may be":    {time.Second, minRate + 10, false, 0},
-		"a little slower":      {time.Second, minRate / 2, false, 2 * patience.Body},
-		"a time for the whole": {time.Second, 1000, true, patience.Body},
-		"within it":            {time.Second, 20_000, true, 0},
+		"a byte now and then":        {perByte, 1, 200_000, 0, patience.Body},
+		"nothing":                    {time.Hour, 1, 200_000, 0, patience.Body},
+		"slow and honest":            {time.Second, 20_000, 200_000, 0, 0},
+		"as slow as may be":          {time.Second, minRate + 10, 200_000, 0, 0},
+		"a little slower":            {time.Second, minRate / 2, 200_000, 0, 2 * patience.Body},
+		"a time for the whole":       {time.Second, 1000, 200_000, whole, patience.Body},
+		"within it":                  {time.Second, 20_000, 200_000, whole, 0},
+		"with a slot, and honest":    {time.Second, 20_000, 5_000_000, hurries, 0},
+		"with a slot, half the rate": {time.Second, slotRate / 2, 5_000_000, hurries, 2 * patience.Body},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k, theirs := watched(t)
 				k.handling(0)
-				const size = 200_000
 				go func() {
-					for left := size; left > 0; left -= c.piece {
+					for left := c.size; left > 0; left -= c.piece {
 						time.Sleep(c.every)
 						if _, err := theirs.Write(make([]byte, min(c.piece, left))); err != nil {
 							return
@@ -171,16 +174,19 @@ func TestDrippingBodiesEnd(t *testing.T) {
 					}
 				}()
 				r := &request{conn: k, c: &fasthttp.RequestCtx{}}
-				r.head.length = size
-				u := r.upload(0, patience.Body, c.whole)
+				r.head.length = c.size
+				u := r.upload(0, patience.Body, c.how == whole)
 				u.from = k
+				if c.how == hurries {
+					u.hurry()
+				}
 				began := time.Now()
-				n, err := io.Copy(io.Discard, io.LimitReader(u, size))
+				n, err := io.Copy(io.Discard, io.LimitReader(u, int64(c.size)))
 				took := time.Since(began)
 				theirs.Close()
 				time.Sleep(2 * c.every) // until the client has noticed
 				switch {
-				case c.want == 0 && (err != nil || n != size):
+				case c.want == 0 && (err != nil || n != int64(c.size)):
 					t.Errorf("cut after %v and %d bytes: %v", took, n, err)
 				case c.want > 0 && (!errors.Is(err, os.ErrDeadlineExceeded) || took < c.want-time.Second || took > c.want+time.Second):
 					t.Errorf("ended after %v and %d bytes with %v, want a cut after %v", took, n, err, c.want)

@@ -74,15 +74,15 @@
 //	34  who waits for the origin:
 //	    TestThoseWhoLeftAreNotServed, TestWaitEndsAndLosesNoSlot
 //	35  dialling:
-//	    TestPatience, TestUnixSocket
+//	    TestNameMoves, TestSeveralAddresses, TestBlackHole, TestDeadPeers, TestPatience, TestUnixSocket
 //	36  upgrades:
-//	    (not in this version: rows of 29 and 32)
+//	    TestWebSocket, TestWebSocketBreaks, TestWebSocketRefused, TestOtherUpgradesAreNot, TestDrainWebSockets
 //	37  clients that leave:
 //	    TestThoseWhoLeftAreNotServed, TestWhoLeavesGivesItsPlaceBack, TestSilentStreamEndsWithItsClient
 //	38  shutdown:
 //	    TestTermDrains, TestServerThatLeavesServesOnAndSaysSo
 //	39  restarts:
-//	    TestTLSAndRestarts
+//	    TestUpgradesOnEmbeddedStoreLoseNothing, TestUpgradesOnRedisLoseNothing, TestActivatedRestartsLoseNothing, TestTLSAndRestarts
 //	40  prefork:
 //	    (not used)
 //	41  certificates that change:
