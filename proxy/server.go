@@ -266,6 +266,7 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	r := &request{ruled: u, c: c, conn: conn, last: true}
 	u.rest.answers[reason].write(r, 0, "")
 	r.flush()
+	conn.lingers = true // nobody knows what comes behind
 }
 
 // ask puts the question of gate i, and takes the time if it may wait.
