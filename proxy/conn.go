@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -40,6 +41,7 @@ type conn struct {
 	parking  bool // it is between two requests, and goes to the lot instead of ending
 	lingers  bool // the last answer was sent before the request had been read
 	requests int
+	peer     netip.Addr // once a request has come: before, nobody may have said (PROXY protocol)
 
 	// Guarded by watch.mu.
 	at      int    // place in watch.conns

@@ -82,6 +82,18 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 	return ip.Unmap(), err == nil
 }
 
+// peer is the address at the other end of the connection, or what the PROXY protocol says
+// in its place.
+func (r *request) peer() netip.Addr {
+	if r.conn == nil {
+		return peerAddr(r.c.RemoteAddr())
+	}
+	if !r.conn.peer.IsValid() {
+		r.conn.peer = peerAddr(r.conn.RemoteAddr())
+	}
+	return r.conn.peer
+}
+
 func peerAddr(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		ip, _ := netip.AddrFromSlice(tcp.IP)

@@ -128,7 +128,7 @@ func (p *Proxy) Forwarders() []Forwarder {
 // hearsay counts what an untrusted peer says of others, and says loudly when it is much.
 func (p *Proxy) hearsay(r *request) {
 	p.metrics.forwarded.Inc()
-	peer := peerAddr(r.c.RemoteAddr())
+	peer := r.peer()
 	if !p.forwarders.saw(peer, r.head.forwardedFor, r.facts.At) {
 		return
 	}

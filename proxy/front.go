@@ -117,7 +117,7 @@ func reset(c net.Conn) error {
 // client finds who asks. What a peer says of others is believed if it is trusted and the
 // words are its own.
 func (p *Proxy) client(r *request) {
-	peer := peerAddr(r.c.RemoteAddr())
+	peer := r.peer()
 	if r.conn != nil && nameless(r.conn.Conn) {
 		r.facts.IP, r.trusted = peer, false
 		return

@@ -114,7 +114,7 @@ func (r *request) appendForwarded(b, forwardedFor, proto, host []byte) []byte {
 	if len(forwardedFor) > 0 {
 		b = append(append(b, forwardedFor...), ", "...)
 	}
-	peer := peerAddr(r.c.RemoteAddr())
+	peer := r.peer()
 	if peer == (netip.Addr{}) {
 		peer = netip.IPv4Unspecified()
 	}

@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"penstock/proxy/gate"
 	"penstock/rules"
@@ -211,53 +207,5 @@ func TestConnectionsDoNotLastForEver(t *testing.T) {
 		if a := read(t, c.Reader, false); a.Close != (i == maxRequests) {
 			t.Fatalf("answer %d: close: %v", i, a.Close)
 		}
-	}
-}
-
-// TestParkedConnectionsCostLittle: what is left of one on the heap. Clients are bare
-// descriptors, so that only our side is counted.
-func TestParkedConnectionsCostLittle(t *testing.T) {
-	const n, most = 500, 2048
-	g := newRig(t, nil)
-	g.probes[schedule].says = refusing(gate.NotOpen)
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC() // what pools hold outlives one
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	addr := netip.MustParseAddrPort(g.addr)
-	visit := func(n int) (fds []int) {
-		buf := make([]byte, 4096)
-		for range n {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			if err == nil {
-				err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
-			}
-			if err == nil {
-				_, err = unix.Write(fd, []byte(look))
-			}
-			if err == nil {
-				_, err = unix.Read(fd, buf)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			fds = append(fds, fd)
-		}
-		return fds
-	}
-	visit(1)
-	before := heap()
-	fds := visit(n)
-	eventually(t, "all are parked", func() bool { _, idle := g.srv.watch.size(); return idle == n+1 })
-	if each := int64(heap()-before) / n; each > most {
-		t.Errorf("a parked connection costs %d bytes, want at most %d", each, most)
-	} else {
-		t.Logf("a parked connection costs %d bytes", each)
-	}
-	for _, fd := range fds {
-		unix.Close(fd)
 	}
 }

@@ -100,7 +100,8 @@ func perRequest(b *testing.B, s server, path string, closing bool, seconds int) 
 		n, _ := strconv.Atoi(string(m[1]))
 		return n
 	}
-	drive() // the first is refused by nobody, pools fill
+	idlers(b, s.addr, "GET "+path+" HTTP/1.1\r\nHost: shop.example\r\nX-Account: a0\r\n\r\n", 1)() // somebody else takes the unit
+	drive()                                                                                        // pools fill
 	args[indexOf(args, "-d1s")] = fmt.Sprintf("-d%ds", seconds)
 	before, _ := cost(b, s.pid)
 	n := drive()
@@ -124,6 +125,7 @@ func indexOf(list []string, s string) int {
 func perIdle(b *testing.B, s server) int64 {
 	b.Helper()
 	request := "GET /buy HTTP/1.1\r\nHost: shop.example\r\nX-Account: a1\r\n\r\n"
+	idlers(b, s.addr, strings.Replace(request, "a1", "a0", 1), 1)()
 	idlers(b, s.addr, request, 50)()
 	_, before := cost(b, s.pid)
 	closeAll := idlers(b, s.addr, request, idle)
