@@ -340,3 +340,31 @@ func TestHeaderFaultsHaveDifferentNames(t *testing.T) {
 		seen[name] = true
 	}
 }
+
+// Who has sent but a part of a record has asked nothing: it is parked again without a word,
+// and gets one answer when the rest is there.
+func TestPartOfARecordIsNotAnswered(t *testing.T) {
+	g, c := secured(t, nil)
+	halves := &halfway{Conn: g.dial()}
+	conn := tls.Client(halves, c)
+	br := bufio.NewReader(conn)
+	parked := func(want int) func() bool {
+		return func() bool { _, n := g.srv.watch.size(); return n == want }
+	}
+	for i := range 2 {
+		halves.half = i == 1
+		io.WriteString(conn, crlf(fmt.Sprintf("GET /%d HTTP/1.1", i), "Host: shop.example"))
+		if halves.half {
+			eventually(t, "it is woken", parked(0))
+			eventually(t, "it is parked again", parked(1))
+			halves.rest()
+		}
+		if a := read(t, br, false); a.StatusCode != 200 {
+			t.Errorf("request %d was answered %d, %s", i, a.StatusCode, a.reason())
+		}
+		eventually(t, "it is parked", parked(1))
+	}
+	if n := br.Buffered(); n != 0 {
+		t.Errorf("%d bytes more than were asked for", n)
+	}
+}

@@ -247,8 +247,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // malformed answers what fasthttp could not parse.
 func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	conn, _ := c.Conn().(*conn)
-	if conn == nil || !conn.began.Load() {
-		return // nothing was ever asked: an answer would be taken for that to the next request
+	if conn == nil || !conn.began.Load() || conn.due.Load() < 0 {
+		return // nothing was asked: an answer would be taken for that to the next request
 	}
 	reason := gate.BadRequest
 	var small *fasthttp.ErrSmallBuffer
