@@ -189,8 +189,9 @@ func (c *conn) answered(unread bool) {
 	c.due.Store(-c.watch.now.Load() - c.watch.idle.Milliseconds())
 }
 
-// abort makes the connection end in a reset.
+// abort makes the connection end in a reset, and not, by lingering, as if all were said.
 func (c *conn) abort() {
+	c.ended.Store(true)
 	_ = reset(c.Conn)
 }
 

@@ -89,10 +89,12 @@ func TestOldClientsAreNotSentChunks(t *testing.T) {
 func TestOldClientsSeeACutAnswerAsCut(t *testing.T) {
 	g := newRig(t, nil)
 	g.shop.saysRaw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n\r\nCUT")
-	c := g.dial()
-	fmt.Fprint(c, crlf("GET /p HTTP/1.0", "Host: shop"))
-	if raw, err := io.ReadAll(c); err == nil {
-		t.Errorf("got %q as if it were whole, want a reset", raw)
+	for _, behind := range []string{"", "\r\n"} {
+		c := g.dial()
+		fmt.Fprint(c, crlf("GET /p HTTP/1.0", "Host: shop")+behind)
+		if raw, err := io.ReadAll(c); err == nil {
+			t.Errorf("with %q behind the request: got %q as if it were whole, want a reset", behind, raw)
+		}
 	}
 	g.settled()
 	if end := g.probes[slot].ends[0]; end.Kind != gate.Unknown {

@@ -98,7 +98,7 @@ func (p *Proxy) say(r *request) {
 	}
 	if r.conn != nil {
 		rest := r.outstanding() != 0
-		r.conn.lingers = r.last && (rest || r.conn.ahead > 0)
+		r.conn.lingers = r.closing() && (rest || r.conn.ahead > 0)
 		r.conn.answered(rest)
 	}
 }

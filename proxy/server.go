@@ -264,6 +264,7 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	u := p.current.Load()
 	u.rest.reasons[reason].Inc()
 	r := &request{ruled: u, c: c, conn: conn, last: true}
+	conn.lingers = true // nobody knows how much more there is
 	u.rest.answers[reason].write(r, 0, "")
 	r.flush()
 	conn.lingers = true // nobody knows what comes behind

@@ -141,6 +141,37 @@ func TestRefusalOfALargeBodyIsSeen(t *testing.T) {
 	}
 }
 
+// What a client sends while it is told why its connection ends must not cost it the answer.
+func TestRefusalIsSeenByWhoStillSends(t *testing.T) {
+	const order = "POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=a\r\nContent-Length: 10000\r\n"
+	for name, c := range map[string]struct {
+		head   string
+		status int
+	}{
+		"told to close": {order + "Connection: close\r\n\r\nx", 403},
+		"HTTP/1.0":      {strings.Replace(order, "1.1", "1.0", 1) + "\r\nx", 403},
+		"too long":      {"GET /p HTTP/1.1\r\nHost: shop\r\nX: " + strings.Repeat("x", 64<<10), 431},
+		"malformed":     {"GET /p HTTP/1.1\r\nHost: shop\r\nX Y\x00: \r\n\r\n" + strings.Repeat("x", 64<<10), 400},
+	} {
+		g := newRig(t, nil)
+		g.probes[schedule].says = refusing(gate.NotOpen)
+		cl := g.open()
+		io.WriteString(cl, c.head)
+		a := read(t, cl.Reader, false)
+		if a.StatusCode != c.status || !a.Close {
+			t.Errorf("%s: got %d, close: %v", name, a.StatusCode, a.Close)
+		}
+		if _, err := cl.ReadByte(); err != io.EOF {
+			t.Errorf("%s: behind the answer got error %v, want the end", name, err)
+		}
+		for range 10 {
+			if _, err := io.WriteString(cl, strings.Repeat("x", 1000)); err != nil {
+				t.Fatalf("%s: what the client still sends is not taken: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestDrippingBodiesEnd(t *testing.T) {
 	const perByte = 5 * time.Second
 	const whole, hurries = 1, 2
