@@ -55,6 +55,9 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	}
 	if k, ok := c.Conn().(*conn); ok && k.pad != padNone {
 		h.length-- // see expect
+		if k.pad == padDue {
+			return "nobody can tell where the body begins"
+		}
 	}
 	switch string(header.Protocol()) {
 	case "HTTP/1.1":

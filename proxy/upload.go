@@ -132,7 +132,9 @@ const unknownAhead = 1 << 30
 // fasthttp would say 100 at once and wait for the body's first byte before it calls Handle;
 // the gates must come before both. So its 100 goes nowhere, as all it writes, and the byte
 // it waits for is made up (pad), unless the client has sent something already: then it
-// does not wait for an answer, and gets a 100 that it need not look at.
+// does not wait for an answer, and gets a 100 that it need not look at. What it has sent is
+// reckoned, and too low where a request line ended in a bare LF: then fasthttp does not ask
+// for that byte, and the request is refused (head.scan).
 func (p *Proxy) expect(c *fasthttp.RequestCtx) int {
 	k, ok := c.Conn().(*conn)
 	if !ok {

@@ -141,6 +141,46 @@ func TestRefusalOfALargeBodyIsSeen(t *testing.T) {
 	}
 }
 
+// Request lines that end in LF make what a client has sent look less than it is. No byte of
+// what is behind the body is taken for the body, nor is one made up.
+func TestMiscountedExpectationIsRefused(t *testing.T) {
+	const ask = "GET /p HTTP/1.1\nHost: shop\r\n\r\n"
+	g := newRig(t, nil)
+	for _, before := range []int{0, 1, 40} {
+		for _, body := range []string{"X", "X" + look} {
+			cl := g.open()
+			for range before {
+				io.WriteString(cl, ask)
+				read(t, cl.Reader, false)
+				<-g.shop.arrived
+			}
+			io.WriteString(cl, "PUT /f HTTP/1.1\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"+body)
+			a := read(t, cl.Reader, false)
+			if a.StatusCode == 200 {
+				if got := <-g.shop.arrived; !strings.HasSuffix(got, "\r\n\r\nX") {
+					t.Errorf("behind %d, with %q: the shop got %q", before, body, got)
+				}
+				if len(body) > 1 {
+					if a := read(t, cl.Reader, false); a.StatusCode != 200 {
+						t.Fatalf("behind %d: the next was answered %d", before, a.StatusCode)
+					}
+					if got := <-g.shop.arrived; !strings.HasPrefix(got, "GET /p/1 ") {
+						t.Errorf("behind %d: the shop got %q", before, got)
+					}
+				}
+			} else if a.StatusCode != 400 || !a.Close {
+				t.Errorf("behind %d, with %q: got %d, close: %v", before, body, a.StatusCode, a.Close)
+			}
+			cl.Close()
+		}
+	}
+	select {
+	case got := <-g.shop.arrived:
+		t.Errorf("the shop also got %q", got)
+	default:
+	}
+}
+
 // What a client sends while it is told why its connection ends must not cost it the answer.
 func TestRefusalIsSeenByWhoStillSends(t *testing.T) {
 	const order = "POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=a\r\nContent-Length: 10000\r\n"
