@@ -40,6 +40,13 @@ func (s *Server) Open() int {
 	return all
 }
 
+// Asking is how many connections there are that may ask for something: those that carry a
+// WebSocket never will.
+func (s *Server) Asking() int {
+	all := s.Open() // first: a tunnel that begins meanwhile must not be taken off before it is one
+	return all - s.p.tunnels.joined()
+}
+
 // Drain waits, after Leave and with nothing accepted any more, until no connection is left.
 func (s *Server) Drain(ctx context.Context) error {
 	tick := time.NewTicker(drainLook)

@@ -116,7 +116,9 @@ func (t *tunnel) run(from net.Conn) {
 	if !t.began.CompareAndSwap(false, true) {
 		return
 	}
+	t.p.tunnels.join(1)
 	defer t.p.tunnels.leave(t)
+	defer t.p.tunnels.join(-1) // first: its connection is still there
 	defer t.cut()
 	t.client.detach()
 	t.last.Store(time.Now().UnixNano())
@@ -221,6 +223,7 @@ type tunnels struct {
 	most   int
 	mu     sync.Mutex
 	n      int                       // asked for, or there
+	runs   int                       // carry bytes: their requests have been settled
 	open   map[*tunnel]chan struct{} // those that are there; closed when they have ended
 	closed bool
 }
@@ -243,6 +246,11 @@ func newTunnels(reg prometheus.Registerer) *tunnels {
 }
 
 func (s *tunnels) count() int { s.mu.Lock(); defer s.mu.Unlock(); return s.n }
+
+// joined is how many carry bytes.
+func (s *tunnels) joined() int { s.mu.Lock(); defer s.mu.Unlock(); return s.runs }
+
+func (s *tunnels) join(n int) { s.mu.Lock(); defer s.mu.Unlock(); s.runs += n }
 
 // enter makes room for one more, which is owed a leave; false: there is none.
 func (s *tunnels) enter() bool {

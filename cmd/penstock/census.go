@@ -38,8 +38,8 @@ func (c *counted) Release(f *gate.Facts, e gate.End) {
 // census counts at the first gate, which every request passes, and at the stock's.
 type census struct{ others, holders *counted }
 
-// asking is how many may still ask the store, where open counts the connections. It may
-// be too high for a moment, never too low.
+// asking is how many may still ask the store, where open counts the connections on which
+// anything can still be asked. It may be too high for a moment, never too low.
 func (c *census) asking(open func() int) int64 {
 	n := int64(open()) // first: who ends meanwhile must not be taken off twice
 	n -= c.others.n.Load()

@@ -148,7 +148,7 @@ func (l *life) giveStore(next *successor, hungUp *bool) (ending, error) {
 	l.sockets.admin.halt()
 	l.desk.SetKeepAlivesEnabled(false)
 	timeout := l.set.Load().Shutdown.Timeout
-	err := l.waitFor(next, hungUp, timeout, func() bool { return l.census.asking(l.front.Open) == 0 && l.asked.Load() == 0 })
+	err := l.waitFor(next, hungUp, timeout, func() bool { return l.census.asking(l.front.Asking) == 0 && l.asked.Load() == 0 })
 	if err != nil {
 		return goesOn, err
 	}

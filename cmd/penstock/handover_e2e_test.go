@@ -4,6 +4,7 @@ package main_test
 // gateway serves in the end, and the units are what they were.
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -325,6 +326,45 @@ func TestALongDownloadHoldsNothingUp(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "begun, done" {
 		t.Errorf("the download is %q, %v", b, err)
 	}
+	if code := l.ended(t, old); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestAWebSocketHoldsNothingUp: it lives on in the old process, and nobody waits for the
+// store because of it.
+func TestAWebSocketHoldsNothingUp(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, both, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		io.Copy(c, both)
+	}))
+	defer origin.Close()
+	file := write(t, t.TempDir(), handing, "SHOP", origin.Listener.Addr().String(), "STORE", embeddedStore, "DELAY", "0s")
+	l := found(t, exec.Command(penstock, "run", "-config", file))
+	old := l.pid()
+	c, err := net.Dial("tcp", l.proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(15 * time.Second)) // below shutdown.timeout
+	io.WriteString(c, "GET /chat HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+	br := bufio.NewReader(c)
+	if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != 101 {
+		t.Fatalf("asked for a WebSocket: %v, %v", resp, err)
+	}
+	l.signal(t, syscall.SIGUSR2)
+	l.next(t)
+	io.WriteString(c, "still here\n")
+	if said, err := br.ReadString('\n'); said != "still here\n" {
+		t.Errorf("behind the hand-over the WebSocket says %q, %v", said, err)
+	}
+	c.Close()
 	if code := l.ended(t, old); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}

@@ -30,7 +30,7 @@ type front interface {
 	Serve(net.Listener) error
 	Leave(grace time.Duration) // every answer says close; silent connections are ended
 	Stay()                     // takes Leave back
-	Open() int                 // connections
+	Asking() int               // connections that may ask for something
 	Drain(context.Context) error
 	Shutdown(context.Context) error
 }
