@@ -267,7 +267,6 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	conn.lingers = true // nobody knows how much more there is
 	u.rest.answers[reason].write(r, 0, "")
 	r.flush()
-	conn.lingers = true // nobody knows what comes behind
 }
 
 // ask puts the question of gate i, and takes the time if it may wait.
