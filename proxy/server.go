@@ -247,7 +247,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // malformed answers what fasthttp could not parse.
 func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	conn, _ := c.Conn().(*conn)
-	if conn == nil || !conn.began.Load() || conn.due.Load() < 0 {
+	if conn == nil || !conn.began.Load() || err == errParked {
 		return // nothing was asked: an answer would be taken for that to the next request
 	}
 	reason := gate.BadRequest
@@ -264,7 +264,8 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	u := p.current.Load()
 	u.rest.reasons[reason].Inc()
 	r := &request{ruled: u, c: c, conn: conn, last: true}
-	conn.lingers = true // nobody knows how much more there is
+	conn.parking = false // it had begun to ask, in the packet of the last request, and that is lost
+	conn.lingers = true  // nobody knows how much more there is
 	u.rest.answers[reason].write(r, 0, "")
 	r.flush()
 }
