@@ -36,6 +36,7 @@ type conn struct {
 
 	// Of the goroutine that serves it.
 	ahead    int  // bytes read that are not known to belong to a request so far; may count too many
+	between  bool // a request has been answered, and the next has not begun
 	waiting  bool // the client waits to be told to send the body
 	pad      int  // the first byte of the body is not the client's
 	parking  bool // it is between two requests, and goes to the lot instead of ending
@@ -57,6 +58,10 @@ func (c *conn) Read(b []byte) (int, error) {
 			b[0], c.pad = 0, padGiven
 			return 1, nil
 		}
+		c.ahead = c.buffered(b)
+		if c.between && c.ahead == 0 {
+			c.idles()
+		}
 		n, err := c.Conn.Read(b)
 		c.ahead += n
 		if n > 0 {
@@ -69,7 +74,7 @@ func (c *conn) Read(b []byte) (int, error) {
 			return 0, errUnwanted
 		}
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.unask() {
-			if c.due.Load() < 0 && !c.swept.Load() {
+			if c.due.Load() < 0 && c.ahead == 0 && !c.swept.Load() {
 				c.parking = true
 				return 0, errParked
 			}
@@ -79,6 +84,10 @@ func (c *conn) Read(b []byte) (int, error) {
 		return n, err
 	}
 }
+
+// buffered is how many bytes fasthttp holds that it has not parsed, as it is about to read
+// more into the free rest b of its buffer.
+func (c *conn) buffered(b []byte) int { return max(0, c.watch.buffer-len(b)) }
 
 // errParked makes fasthttp let go of an idle connection.
 var errParked = errors.New("parked: i/o timeout")
@@ -168,6 +177,7 @@ func (c *conn) linger() {
 func (c *conn) handling(head int) {
 	c.due.Store(0)
 	c.ahead -= head
+	c.between = false
 	c.requests++
 	if c.swept.Load() { // at the last moment
 		c.watch.mu.Lock()
@@ -182,12 +192,16 @@ func (c *conn) owes(d time.Duration) { c.due.Store(c.watch.now.Load() + d.Millis
 
 // answered: the client may send its next request, after the rest of this one if any.
 func (c *conn) answered(unread bool) {
-	if unread {
+	c.between = !unread
+	if unread || c.ahead > 0 { // a part of its next head may have come with this one
 		c.owes(c.watch.head)
 		return
 	}
-	c.due.Store(-c.watch.now.Load() - c.watch.idle.Milliseconds())
+	c.idles()
 }
+
+// idles gives the client its time to ask again.
+func (c *conn) idles() { c.due.Store(-c.watch.now.Load() - c.watch.idle.Milliseconds()) }
 
 // abort makes the connection end in a reset, and not, by lingering, as if all were said.
 func (c *conn) abort() {

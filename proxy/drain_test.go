@@ -184,8 +184,8 @@ func TestARequestThatHasComeIsNotThrownAway(t *testing.T) {
 	if c.swept.Load() {
 		t.Error("a connection on which a request has come is ended")
 	}
-	c.Read(make([]byte, 1))
-	c.handling(0)
+	c.Read(make([]byte, w.buffer))
+	c.handling(1)
 	c.answered(false)
 	w.look(c, later)
 	if !c.swept.Load() {

@@ -209,3 +209,24 @@ func TestConnectionsDoNotLastForEver(t *testing.T) {
 		}
 	}
 }
+
+// TestBeginningOfTheNextRequestIsKept: it came in the packet of the one before, and the
+// rest takes longer than idle connections are left unparked.
+func TestBeginningOfTheNextRequestIsKept(t *testing.T) {
+	for _, first := range []string{
+		look, "PUT /f HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\nhello",
+		"PUT /f HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+	} {
+		g := newRig(t, nil)
+		c := g.open()
+		fmt.Fprint(c, first+look[:10])
+		read(t, c.Reader, false)
+		until := g.srv.watch.now.Load() + 2*parkAfter.Milliseconds()
+		eventually(t, "it would have been parked", func() bool { return g.srv.watch.now.Load() > until })
+		fmt.Fprint(c, look[10:])
+		if a := read(t, c.Reader, false); a.StatusCode != 200 {
+			t.Errorf("behind %.20q: got %d", first, a.StatusCode)
+		}
+		eventually(t, "it is idle as any", func() bool { _, idle := g.srv.watch.size(); return idle == 1 })
+	}
+}

@@ -26,6 +26,7 @@ type watch struct {
 	date       atomic.Pointer[[]byte] // the header line
 	second     int64                  // of date, Unix seconds
 	limit      int                    // connections
+	buffer     int                    // of fasthttp for what it reads, bytes
 	refused    atomic.Int64           // over it
 	lingering  atomic.Int64
 	lot        *lot // nil: nothing parks
@@ -50,7 +51,7 @@ const sweepEvery = 200 * time.Millisecond
 func newWatch(c rules.Client, limit int) *watch {
 	w := &watch{
 		head: c.Header, idle: c.Idle, body: c.Body, start: time.Now(), stop: make(chan struct{}),
-		limit: limit, leavers: map[*conn]struct{}{},
+		limit: limit, buffer: max(c.MaxHeader, 16), leavers: map[*conn]struct{}{},
 	}
 	w.now.Store(1)
 	w.tell(w.start)
