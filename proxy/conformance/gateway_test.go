@@ -240,15 +240,3 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
-
-// listens waits until somebody does.
-func listens(t *testing.T, addr string) {
-	t.Helper()
-	eventually(t, addr+" to listen", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-}
