@@ -79,6 +79,9 @@ func (l *life) begin() {
 	if l.sockets.health != nil {
 		go func() { l.failed <- ended("health", l.probes.Serve(l.sockets.health)) }()
 	}
+	if l.before != nil {
+		l.warmer.looked.Store(true) // the one before was ready, and nobody is to see a change
+	}
 	l.ready.Store(true)
 	line := []any{"proxy", l.sockets.proxy.Addr().String(), "admin", l.sockets.admin.Addr().String(), "file", l.file, "version", version(), "pid", os.Getpid()}
 	if !l.halted.IsZero() {
