@@ -6,6 +6,7 @@ package main_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,7 +159,19 @@ func successors(log string) (pids []int) {
 }
 
 // descriptors counts what a process has open that is not a connection, by kind.
-func descriptors(t *testing.T, pid int) map[string]int {
+//
+// A file that is open for a moment only, as state is written now and then, does not count.
+func descriptors(t *testing.T, pid int) (open map[string]int) {
+	t.Helper()
+	eventually(t, "twice the same descriptors", func() bool {
+		last := open
+		open = opened(t, pid)
+		return last != nil && maps.Equal(open, last)
+	})
+	return open
+}
+
+func opened(t *testing.T, pid int) map[string]int {
 	t.Helper()
 	listening := map[string]bool{}
 	for _, table := range []string{"tcp", "tcp6"} {
