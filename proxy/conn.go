@@ -45,10 +45,9 @@ type conn struct {
 	peer     netip.Addr // once a request has come: before, nobody may have said (PROXY protocol)
 
 	// Guarded by watch.mu.
-	at      int    // place in watch.conns
-	parked  bool   // it lies in the lot, and no goroutine serves it
-	left    func() // called when its client leaves
-	surplus bool   // over the budget: every request is refused
+	at      int  // place in watch.conns
+	parked  bool // it lies in the lot, and no goroutine serves it
+	surplus bool // over the budget: every request is refused
 }
 
 // Read is fasthttp's. It marks the connection when nothing more will come.
@@ -94,6 +93,7 @@ var errParked = errors.New("parked: i/o timeout")
 
 // heard notes that bytes have come.
 func (c *conn) heard() {
+	c.between = false
 	if c.due.Load() < 0 { // a head has begun
 		c.due.Store(c.watch.now.Load() + c.watch.head.Milliseconds())
 	}
@@ -190,14 +190,12 @@ func (c *conn) handling(head int) {
 // owes gives the client that long for its next bytes, from when the sweep next looks.
 func (c *conn) owes(d time.Duration) { c.due.Store(c.watch.now.Load() + d.Milliseconds()) }
 
-// answered: the client may send its next request, after the rest of this one if any.
+// answered: the client may send its next request, after the rest of this one if any. A
+// part of it may have come with this one: whether it has not, and the client is idle, Read
+// knows.
 func (c *conn) answered(unread bool) {
 	c.between = !unread
-	if unread || c.ahead > 0 { // a part of its next head may have come with this one
-		c.owes(c.watch.head)
-		return
-	}
-	c.idles()
+	c.owes(c.watch.head)
 }
 
 // idles gives the client its time to ask again.

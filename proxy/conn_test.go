@@ -30,7 +30,7 @@ func watched(t *testing.T) (*conn, net.Conn) {
 // waits reports how long a read waits, and for what.
 func waits(c *conn) (time.Duration, error) {
 	began := time.Now()
-	_, err := c.Read(make([]byte, 1))
+	_, err := c.Read(make([]byte, c.watch.buffer))
 	return time.Since(began), err
 }
 
@@ -51,14 +51,13 @@ func TestWaitsForTheClient(t *testing.T) {
 		{"second head begun after a long idle time", func(c *conn, client net.Conn) {
 			c.handling(0)
 			c.answered(false)
-			time.Sleep(patience.Idle - time.Second)
-			go client.Write([]byte("G"))
-			c.Read(make([]byte, 1))
+			go func() { time.Sleep(patience.Idle - time.Second); client.Write([]byte("G")) }()
+			c.Read(make([]byte, c.watch.buffer))
 		}, patience.Header},
 		{"dripping head", func(c *conn, client net.Conn) {
 			for range 3 {
 				go client.Write([]byte("G"))
-				c.Read(make([]byte, 1))
+				c.Read(make([]byte, c.watch.buffer))
 				time.Sleep(2 * time.Second)
 			}
 		}, patience.Header - 6*time.Second},
@@ -77,6 +76,20 @@ func TestWaitsForTheClient(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBegunHeadHasItsOwnTime: fasthttp has a part of the next head in its buffer.
+func TestBegunHeadHasItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := watched(t)
+		c.handling(0)
+		c.answered(false)
+		began := time.Now()
+		_, err := c.Read(make([]byte, c.watch.buffer-5))
+		if got := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || !about(got, patience.Header) {
+			t.Errorf("the read ended after %v with %v, want the deadline after %v", got, err, patience.Header)
+		}
+	})
 }
 
 func TestNobodyIsHurriedWhileARequestIsHandled(t *testing.T) {

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// drainLook is how often Drain looks whether somebody is left.
-const drainLook = 5 * time.Millisecond
-
 // Leave makes every answer the last of its connection, and ends connections on which
 // nothing has been asked for as long as grace, counted from now at the earliest. It does
 // not stop accepting. grace is rounded up to a sweep.
@@ -49,14 +46,10 @@ func (s *Server) Asking() int {
 
 // Drain waits, after Leave and with nothing accepted any more, until no connection is left.
 func (s *Server) Drain(ctx context.Context) error {
-	tick := time.NewTicker(drainLook)
-	defer tick.Stop()
-	for s.Open() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+	select {
+	case <-s.watch.drain():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
 }

@@ -37,14 +37,8 @@ func (p *presence) end() (left bool) {
 	if p.inner == nil {
 		return false
 	}
-	p.conn.unfollow()
+	p.conn.watch.unfollow(p.conn)
 	left = p.inner.Err() != nil && p.Context.Err() == nil
 	p.cancel()
 	return left
-}
-
-func (c *conn) unfollow() {
-	c.watch.mu.Lock()
-	c.watch.unfollow(c)
-	c.watch.mu.Unlock()
 }

@@ -59,7 +59,8 @@ func (p *Proxy) put(r *request) {
 	r.trusted, r.newVisitor, r.answered = false, "", gate.Unset
 	r.out, r.begun, r.last = r.out[:0], false, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
-	r.up, r.allow, r.left, r.page = upload{}, "", false, nil
+	r.up, r.allow, r.page = upload{}, "", nil
+	r.here, r.left = presence{}, false
 	r.pass, r.raised, r.switching = pass{}, false, false
 	if r.body = r.body[:0]; cap(r.body) > keepBody {
 		r.body = nil

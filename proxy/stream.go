@@ -35,7 +35,7 @@ func (p *Proxy) stream(r *request, ex *upstream.Exchange, read []byte) {
 	defer func() {
 		s.stop()
 		if r.conn != nil {
-			r.conn.unfollow() // before the connection may be another's
+			r.conn.watch.unfollow(r.conn) // before the connection may be another's
 		}
 		ex.Close()
 	}()

@@ -34,7 +34,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	conns    []*conn
-	leavers  map[*conn]struct{} // those whose left is set
+	leavers  map[*conn]func() // what to call when a client leaves
 	nparked  int
 	parks    int           // since memory was given back
 	tidied   int64         // when, in coarse time
@@ -51,7 +51,7 @@ const sweepEvery = 200 * time.Millisecond
 func newWatch(c rules.Client, limit int) *watch {
 	w := &watch{
 		head: c.Header, idle: c.Idle, body: c.Body, start: time.Now(), stop: make(chan struct{}),
-		limit: limit, buffer: max(c.MaxHeader, 16), leavers: map[*conn]struct{}{},
+		limit: limit, buffer: max(c.MaxHeader, 16), leavers: map[*conn]func(){},
 	}
 	w.now.Store(1)
 	w.tell(w.start)
@@ -129,10 +129,10 @@ func (w *watch) sweep() {
 	for i := len(w.conns) - 1; i >= 0; i-- { // from behind: one that leaves is replaced by one that was looked at
 		w.look(w.conns[i], now)
 	}
-	for c := range w.leavers {
+	for c, left := range w.leavers {
 		if c.gone() {
-			c.left()
-			w.unfollow(c)
+			left()
+			delete(w.leavers, c)
 		}
 	}
 }
@@ -187,15 +187,15 @@ const (
 // block.
 func (w *watch) follow(c *conn, left func()) {
 	w.mu.Lock()
-	c.left = left
-	w.leavers[c] = struct{}{}
+	w.leavers[c] = left
 	w.mu.Unlock()
 }
 
-// unfollow is forget's counterpart for follow; mu is held.
+// unfollow takes follow back. Afterwards left is not called any more.
 func (w *watch) unfollow(c *conn) {
-	c.left = nil
+	w.mu.Lock()
 	delete(w.leavers, c)
+	w.mu.Unlock()
 }
 
 // drain lets idle connections end after a grace, and tells when the last has ended.
