@@ -84,11 +84,14 @@ func pinned(t testing.TB, raw string) *fasthttp.RequestCtx {
 	return c
 }
 
-// refusals prepares one refusal in the gate loop, and one from the parsed head on.
-func refusals(t testing.TB) (loop, whole func()) {
+// refusals prepares one refusal in the gate loop, one from the head as fasthttp has parsed
+// it, and one from the bytes on the wire.
+func refusals(t testing.TB) (loop, parsed, whole func()) {
 	p, set := soldOutProxy(t)
-	c := pinned(t, "POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=z\r\nContent-Length: 0\r\n\r\n")
-	r := p.begin(c)
+	raw := "POST /buy.php HTTP/1.1\r\nHost: shop\r\nCookie: customer=z\r\nContent-Length: 0\r\n\r\n"
+	c := pinned(t, raw)
+	r := new(request)
+	p.begin(r, nil, time.Now(), 0)
 	r.facts = *asking(set.Sales[0], 999)
 	r.kind = r.bySale[set.Sales[0]]
 	loop = func() {
@@ -102,25 +105,30 @@ func refusals(t testing.TB) (loop, whole func()) {
 		}
 		r.held = 0
 	}
+	parsed = func() {
+		p.parsed(c)
+	}
+	wire := []byte(raw)
 	whole = func() {
-		p.Handle(c)
+		if !p.whole(c.Conn().(*conn), wire) {
+			panic("not plain")
+		}
 	}
-	return loop, whole
+	return loop, parsed, whole
 }
 
-func BenchmarkRefusalInTheGateLoop(b *testing.B) {
-	loop, _ := refusals(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		loop()
-	}
-}
-
-func BenchmarkRefusalFromHeadToAnswer(b *testing.B) {
-	_, whole := refusals(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		whole()
+func BenchmarkRefusal(b *testing.B) {
+	loop, parsed, whole := refusals(b)
+	for _, c := range []struct {
+		name string
+		do   func()
+	}{{"gates", loop}, {"from fasthttp's head", parsed}, {"from the wire", whole}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c.do()
+			}
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -41,6 +42,7 @@ type conn struct {
 	pad      int  // the first byte of the body is not the client's
 	parking  bool // it is between two requests, and goes to the lot instead of ending
 	lingers  bool // the last answer was sent before the request had been read
+	over     bool // the last answer has been sent
 	requests int
 	peer     netip.Addr // once a request has come: before, nobody may have said (PROXY protocol)
 
@@ -50,7 +52,8 @@ type conn struct {
 	surplus bool // over the budget: every request is refused
 }
 
-// Read is fasthttp's. It marks the connection when nothing more will come.
+// Read is fasthttp's, which gets what is not answered at once (whole.go). It marks the
+// connection when nothing more will come.
 func (c *conn) Read(b []byte) (int, error) {
 	for {
 		if c.pad == padDue {
@@ -61,13 +64,21 @@ func (c *conn) Read(b []byte) (int, error) {
 		if c.between && c.ahead == 0 {
 			c.idles()
 		}
+		waits := c.ahead == 0 && (c.between || !c.began.Load())
 		n, err := c.Conn.Read(b)
 		c.ahead += n
 		if n > 0 {
 			c.heard()
 		}
 		if err == nil {
-			return n, nil
+			if !waits || c.watch.whole == nil || !c.watch.whole(c, b[:n]) {
+				return n, nil
+			}
+			if c.over {
+				return 0, io.EOF
+			}
+			runtime.Gosched() // others first: meanwhile the next request comes, and a read in vain is saved
+			continue
 		}
 		if n == 0 && c.ample.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, errUnwanted

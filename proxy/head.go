@@ -43,13 +43,16 @@ const (
 	faultMethod  fault = "this method is not supported"
 )
 
+// clear forgets the last head.
+func (h *head) clear() {
+	*h = head{fields: h.fields[:0], hostBuf: h.hostBuf}
+}
+
 // scan reads the head of c. It answers the first fault found.
 func (h *head) scan(c *fasthttp.RequestCtx) fault {
 	header := &c.Request.Header
+	h.clear()
 	h.method, h.target = header.Method(), header.RequestURI()
-	h.accept, h.contentType, h.host, h.override, h.fields = nil, nil, nil, false, h.fields[:0]
-	h.forwardedFor = nil
-	h.passesShown = 0
 	if h.length = header.ContentLength(); h.length < -1 {
 		h.length = 0
 	}
@@ -73,8 +76,10 @@ func (h *head) scan(c *fasthttp.RequestCtx) fault {
 		}
 		return faultMethod
 	}
-	if f := h.scanFields(header.RawHeaders()); f != "" {
-		return f
+	if raw := header.RawHeaders(); len(raw) > 0 { // none, and no empty line, where there are no lines
+		if _, f := h.scanFields(raw); f != "" {
+			return f
+		}
 	}
 	return h.scanTarget()
 }
@@ -88,35 +93,36 @@ func methodOK(m []byte) bool {
 	return string(m) != "CONNECT" && string(m) != "TRACE"
 }
 
-func (h *head) scanFields(raw []byte) fault {
+// scanFields reads header lines to the empty one, and answers what is behind it.
+func (h *head) scanFields(raw []byte) (rest []byte, f fault) {
 	var hosts, lengths, codings, types int
-	for len(raw) > 0 {
+	for {
 		i := bytes.IndexByte(raw, '\n')
 		if i < 1 || raw[i-1] != '\r' {
-			return "a header line does not end in CR LF"
+			return nil, "a header line does not end in CR LF"
 		}
 		line := raw[:i-1]
 		if raw = raw[i+1:]; len(line) == 0 {
 			break
 		}
-		colon := bytes.IndexByte(line, ':')
-		if colon < 1 || !isToken(line[:colon]) {
-			return "a header line has no proper name"
+		colon := tokenLength(line)
+		if colon == 0 || colon == len(line) || line[colon] != ':' {
+			return nil, "a header line has no proper name"
 		}
 		if len(h.fields) == maxFields {
-			return faultTooMany
+			return nil, faultTooMany
 		}
 		f := field{name: line[:colon], value: trimOWS(line[colon+1:])}
 		f.known = classify(f.name)
 		h.fields = append(h.fields, f)
-		if f.alias() && (f.known == hContentLength || f.known == hTransferEncoding) {
-			return "the length of the body is given under a name that only some read"
+		if (f.known == hContentLength || f.known == hTransferEncoding) && f.alias() {
+			return nil, "the length of the body is given under a name that only some read"
 		}
 		switch f.known {
 		case hHost:
 			hosts++
 			if !h.setHost(f.value) {
-				return "the Host is not a host name"
+				return nil, "the Host is not a host name"
 			}
 		case hAccept:
 			h.accept = f.value
@@ -134,11 +140,11 @@ func (h *head) scanFields(raw []byte) fault {
 		case hTransferEncoding:
 			codings++
 			if !bytes.EqualFold(f.value, chunked) {
-				return "this transfer coding is not supported"
+				return nil, "this transfer coding is not supported"
 			}
 		case hExpect:
 			if !bytes.EqualFold(f.value, hundred) {
-				return "this expectation cannot be met"
+				return nil, "this expectation cannot be met"
 			}
 		case hOverride:
 			h.override = true
@@ -147,9 +153,9 @@ func (h *head) scanFields(raw []byte) fault {
 		}
 	}
 	if hosts > 1 || lengths > 1 || codings > 1 || types > 1 || lengths+codings > 1 {
-		return "a header that must stand once is there twice"
+		return nil, "a header that must stand once is there twice"
 	}
-	return ""
+	return raw, ""
 }
 
 var (
@@ -225,23 +231,37 @@ func (h *head) setHost(v []byte) bool {
 			}
 		}
 	}
-	h.hostBuf = h.hostBuf[:0]
+	h.hostBuf = append(h.hostBuf[:0], name...)
+	last := byte('.') // a label is not empty
 	for i, c := range name {
+		lower := hostChar[c]
 		switch {
-		case 'A' <= c && c <= 'Z':
-			c |= 0x20
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		case lower == '.' && last == '.':
+			return false
+		case lower != 0:
 		case name[0] == '[' && (c == ':' || i == 0 || i == len(name)-1):
+			lower = c
 		default:
 			return false
 		}
-		h.hostBuf = append(h.hostBuf, c)
+		h.hostBuf[i], last = lower, lower
 	}
 	h.host = bytes.TrimSuffix(h.hostBuf, dot)
-	return len(h.host) > 0 && !bytes.HasPrefix(h.host, dot) && !bytes.HasSuffix(h.host, dot) && !bytes.Contains(h.host, dots)
+	return len(h.host) > 0
 }
 
-var dot, dots = []byte("."), []byte("..")
+var dot = []byte(".")
+
+// hostChar is the lower case of what may stand in a host name, by byte.
+var hostChar = func() (t [256]byte) {
+	for _, c := range []byte("-._0123456789abcdefghijklmnopqrstuvwxyz") {
+		t[c] = c
+	}
+	for c := byte('A'); c <= 'Z'; c++ {
+		t[c] = c | 0x20
+	}
+	return t
+}()
 
 // value finds the one value of a header. More than one line of it is a fault. A line
 // that spells it with "_" counts, because CGI and PHP cannot tell, but is not believed:
@@ -281,11 +301,12 @@ var tokenChar = func() (t [256]bool) {
 	return t
 }()
 
-func isToken(b []byte) bool {
-	for _, c := range b {
+// tokenLength is how many bytes of a token b begins with.
+func tokenLength(b []byte) int {
+	for i, c := range b {
 		if !tokenChar[c] {
-			return false
+			return i
 		}
 	}
-	return true
+	return len(b)
 }

@@ -1,5 +1,5 @@
 // Package proxy is the gateway's HTTP side: the life of a request, from the first
-// byte to the settled end, is Handle in this file, top to bottom.
+// byte to the settled end, is handle in this file, top to bottom.
 //
 // It is the only package that knows HTTP. It knows no gate but by the contract of
 // proxy/gate; which gates exist is decided where the binary is wired. A sale's
@@ -8,8 +8,10 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/bits"
 	"runtime/debug"
@@ -106,8 +108,10 @@ type Proxy struct {
 // request is one request on its way. It is used again after its last Release.
 type request struct {
 	*ruled
-	c       *fasthttp.RequestCtx
-	conn    *conn // nil only in tests
+	c       *fasthttp.RequestCtx // nil: it came whole
+	conn    *conn                // nil only in tests
+	from    io.Reader            // its body; nil: none
+	inline  bytes.Reader         // that body, if it came whole
 	facts   gate.Facts
 	end     gate.End
 	held    uint32 // bit i: gate i is owed a Release
@@ -143,9 +147,8 @@ type request struct {
 	late       bool      // it was answered and counted, only its end was not known
 }
 
-// Handle is the life of a request.
-func (p *Proxy) Handle(c *fasthttp.RequestCtx) {
-	r := p.begin(c)
+// handle is the life of a request.
+func (p *Proxy) handle(r *request) {
 	defer p.finish(r)
 
 	if !p.readHead(r) || !p.pass(r, schedule, soldOut) || p.cached(r) {
@@ -258,7 +261,7 @@ func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 	r.kind.answers[v.Reason].write(r, v.Retry, string(detail))
 }
 
-// finish settles a request, whatever way Handle was left, and sends what is left of its
+// finish settles a request, whatever way handle was left, and sends what is left of its
 // answer.
 func (p *Proxy) finish(r *request) {
 	if e := recover(); e != nil {
@@ -292,7 +295,7 @@ func (p *Proxy) settle(r *request) {
 const everything = 1<<gates - 1
 
 // release settles with every gate of these that is owed it. A panic in one must not keep
-// the others from hearing of the end, and outside of Handle nobody else would catch it.
+// the others from hearing of the end, and outside of handle nobody else would catch it.
 func (p *Proxy) release(r *request, which uint32) {
 	defer func() {
 		if e := recover(); e != nil {

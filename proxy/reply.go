@@ -2,7 +2,7 @@ package proxy
 
 // Answers on the wire. fasthttp reads requests; answers are written here, because its
 // own response cannot pass on what an origin said: it replaces Date, joins lines, and
-// holds pieces of a body back. What it writes after Handle goes nowhere (conn.Write).
+// holds pieces of a body back. What it writes after parsed goes nowhere (conn.Write).
 //
 // A whole answer goes out in one write, after everything the request held was given
 // back, so that who has been answered may ask again at once. It gives up compression
@@ -22,11 +22,6 @@ var statusLines = func() (lines [600]string) {
 	return lines
 }()
 
-// closing reports whether the connection ends with this answer.
-func (r *request) closing() bool {
-	return r.last || r.c.Request.Header.ConnectionClose()
-}
-
 // endHead completes the head of an answer whose body has that many bytes.
 func (r *request) endHead(b []byte, length int64) []byte {
 	switch {
@@ -44,7 +39,7 @@ func (r *request) endHead(b []byte, length int64) []byte {
 func (r *request) endBare(b []byte) []byte {
 	b = append(b, r.lines...)
 	switch {
-	case r.closing():
+	case r.last:
 		b = append(b, "Connection: close\r\n"...)
 	case r.head.http10:
 		b = append(b, "Connection: keep-alive\r\n"...)
@@ -93,12 +88,13 @@ func (r *request) cut() {
 // say sends what is left of the answer, and tells fasthttp whether the connection ends.
 func (p *Proxy) say(r *request) {
 	r.flush()
-	if r.last {
+	if r.last && r.c != nil {
 		r.c.SetConnectionClose()
 	}
 	if r.conn != nil {
+		r.conn.over = r.last
 		rest := r.outstanding() != 0
-		r.conn.lingers = r.closing() && (rest || r.conn.ahead > 0)
+		r.conn.lingers = r.last && (rest || r.conn.ahead > 0)
 		r.conn.answered(rest)
 	}
 }

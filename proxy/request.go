@@ -36,24 +36,34 @@ func (t *tokens) next() (k gate.Token) {
 	return k
 }
 
-func (p *Proxy) begin(c *fasthttp.RequestCtx) *request {
+// parsed answers a request that fasthttp has read the head of.
+func (p *Proxy) parsed(c *fasthttp.RequestCtx) {
 	r := p.requests.Get().(*request)
-	r.c, r.ruled = c, p.current.Load()
+	r.c, r.from = c, c.RequestBodyStream()
+	k, _ := c.Conn().(*conn)
+	p.begin(r, k, c.Time(), headSize(&c.Request.Header))
+	r.last = r.last || c.Request.Header.ConnectionClose()
+	p.handle(r)
+}
+
+// begin makes a pooled request ready for its life.
+func (p *Proxy) begin(r *request, k *conn, at time.Time, head int) {
+	r.conn, r.ruled = k, p.current.Load()
 	r.end = gate.End{Kind: gate.Refused}
-	r.facts = gate.Facts{At: c.Time(), Priority: rules.Browse}
+	r.facts = gate.Facts{At: at, Priority: rules.Browse}
 	r.kind = r.rest
-	if r.conn, _ = c.Conn().(*conn); r.conn != nil {
-		r.conn.handling(headSize(&c.Request.Header))
-		r.last = r.conn.requests >= maxRequests
+	if k != nil {
+		k.handling(head)
+		r.last = k.requests >= maxRequests
 	}
-	return r
 }
 
 // maxRequests ends a connection now and then, so that load spreads after a restart.
 const maxRequests = 1000
 
 func (p *Proxy) put(r *request) {
-	r.c, r.conn, r.ruled, r.kind = nil, nil, nil, nil
+	r.c, r.conn, r.from, r.ruled, r.kind = nil, nil, nil, nil, nil
+	r.inline.Reset(nil)
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
 	r.trusted, r.newVisitor, r.answered = false, "", gate.Unset
@@ -76,8 +86,10 @@ const keepBody = 64 << 10
 
 // readHead parses strictly, finds the sale or route and the facts of the head.
 func (p *Proxy) readHead(r *request) bool {
-	if f := r.head.scan(r.c); f != "" {
-		return p.bad(r, f)
+	if r.c != nil {
+		if f := r.head.scan(r.c); f != "" {
+			return p.bad(r, f)
+		}
 	}
 	if r.conn != nil && r.conn.surplus {
 		r.last = true
@@ -259,7 +271,7 @@ func (r *request) fill(u *upload, enough int) error {
 // outstanding is how much of the body has not been read, in bytes; below 0: nobody knows.
 func (r *request) outstanding() int64 {
 	switch {
-	case r.whole || r.up.ended:
+	case r.whole || r.up.ended || r.c == nil: // what came whole is here already
 		return 0
 	case r.up.err != nil:
 		return -1

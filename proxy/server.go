@@ -133,7 +133,7 @@ type Server struct {
 // Server makes the front for p, with the limits of set's client section.
 func (p *Proxy) Server(set *rules.Set) *Server {
 	s := &Server{p: p, front: p.front(set), watch: newWatch(set.Client, budget(set)), srv: &fasthttp.Server{
-		Handler:                      p.Handle,
+		Handler:                      p.parsed,
 		ErrorHandler:                 p.malformed,
 		HeaderReceived:               bodiless,
 		ExpectHandler:                p.expect,
@@ -148,6 +148,7 @@ func (p *Proxy) Server(set *rules.Set) *Server {
 		SecureErrorLogMessage:        true,
 		Logger:                       quiet{},
 	}}
+	s.watch.whole = p.whole
 	s.watch.report = func(all, parked int) {
 		p.metrics.connections[0].Set(float64(all - parked))
 		p.metrics.connections[1].Set(float64(parked))
@@ -247,7 +248,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // malformed answers what fasthttp could not parse.
 func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 	conn, _ := c.Conn().(*conn)
-	if conn == nil || !conn.began.Load() || err == errParked {
+	if conn == nil || !conn.began.Load() || conn.between && conn.ahead == 0 || err == errParked {
 		return // nothing was asked: an answer would be taken for that to the next request
 	}
 	reason := gate.BadRequest

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"penstock/proxy/gate"
 	"penstock/proxy/upstream"
 	"penstock/rules"
@@ -60,7 +58,8 @@ func newServedRig(t *testing.T) *rig {
 
 // begun is a request that has got its head and whose body nobody has read yet.
 func (g *rig) begun(sale *rules.Sale) *request {
-	r := g.proxy.begin(&fasthttp.RequestCtx{})
+	r := new(request)
+	g.proxy.begin(r, nil, time.Now(), 0)
 	r.facts.Sale = sale
 	if sale != nil {
 		r.kind = r.bySale[sale]

@@ -95,7 +95,7 @@ func (p *Proxy) upgrade(r *request, started time.Time) {
 	entered = false
 	p.tunnels.add(t)
 	r.c.HijackSetNoResponse(true)
-	r.c.Hijack(t.run) // once Handle has returned, and with it the 101 is on its way
+	r.c.Hijack(t.run) // once parsed has returned, and with it the 101 is on its way
 }
 
 // tunnel is a client's connection and the origin's, joined.

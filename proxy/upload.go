@@ -39,7 +39,7 @@ type upload struct {
 // be within it already. patience is for each wait, or for the whole.
 func (r *request) upload(limit int64, patience time.Duration, whole bool) *upload {
 	now := r.conn.watch.now.Load()
-	r.up = upload{from: r.c.RequestBodyStream(), conn: r.conn, until: now + patience.Milliseconds(), rate: minRate, left: limit, chunked: r.head.length < 0}
+	r.up = upload{from: r.from, conn: r.conn, until: now + patience.Milliseconds(), rate: minRate, left: limit, chunked: r.head.length < 0}
 	if !whole {
 		r.up.silence = patience.Milliseconds()
 	}
@@ -129,7 +129,7 @@ func (u *upload) fail(err error) error {
 const unknownAhead = 1 << 30
 
 // expect is asked by fasthttp about a request with Expect: 100-continue, before its body.
-// fasthttp would say 100 at once and wait for the body's first byte before it calls Handle;
+// fasthttp would say 100 at once and wait for the body's first byte before it calls us;
 // the gates must come before both. So its 100 goes nowhere, as all it writes, and the byte
 // it waits for is made up (pad), unless the client has sent something already: then it
 // does not wait for an answer, and gets a 100 that it need not look at. What it has sent is

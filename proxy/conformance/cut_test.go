@@ -108,7 +108,7 @@ func TestWholeRequestsArrive(t *testing.T) {
 	g := gateway(t, file, o.addr, nil)
 	for _, w := range wholeRequests {
 		r := row{name: w.name, sent: w.sent}
-		if replies := play(t, g.addr, &r); len(replies) != 2 || replies[0].status != 200 {
+		if replies := play(t, g.addr, &r, r.sent, probe); len(replies) != 2 || replies[0].status != 200 {
 			t.Errorf("%s: got %s", w.name, heads(replies))
 		}
 	}

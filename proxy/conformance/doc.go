@@ -28,7 +28,7 @@
 //	11  two framings:
 //	    TestHostileTable, FuzzConnection; make referees
 //	12  what a lenient parser lets through:
-//	    TestHostileTable, FuzzConnection, FuzzChunks; make referees
+//	    TestHostileTable, FuzzConnection, FuzzChunks, FuzzPlain; make referees
 //	13  three hosts in one request:
 //	    TestHostileTable, FuzzConnection
 //	14  the path that is matched and the one that is sent:
