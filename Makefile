@@ -42,6 +42,8 @@ bench-legacy: ## the same to Apache with mod_php, into cmd/penstock/bench/LEGACY
 	  $(MAKE) -s packages PACKAGES="haproxy apache2 libapache2-mod-php php"
 	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^BenchmarkLegacy$$' -benchtime 1x -timeout 0 -v
 
+bench-peers: ROUNDS = 8
+bench-peers: SECONDS = 2
 bench-peers: ## what a request costs beside nginx, HAProxy and bare fasthttp, into cmd/penstock/bench/PEERS.md
 	@{ command -v wrk && ls /usr/sbin/nginx /usr/sbin/haproxy; } >/dev/null 2>&1 || $(MAKE) -s packages PACKAGES="nginx-light haproxy wrk"
 	cd cmd/penstock/bench && PENSTOCK_ROUNDS=$(ROUNDS) PENSTOCK_SECONDS=$(SECONDS) $(GO) test -run '^$$' -bench '^BenchmarkPeers$$' -benchtime 1x -timeout 0 -v

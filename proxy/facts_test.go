@@ -83,7 +83,7 @@ func FuzzClientAddr(f *testing.F) {
 			return // the lines are ours to make
 		}
 		h := new(head)
-		if _, f := h.scanFields([]byte(name+": "+sent+"\r\nX-Forwarded-For: "+more+"\r\n\r\n")); f != "" {
+		if _, f := h.scanFields([]byte(name + ": " + sent + "\r\nX-Forwarded-For: " + more + "\r\n\r\n")); f != "" {
 			return
 		}
 		if ip, trusted := clientAddr(set, h, outer); ip != outer || trusted {
@@ -97,7 +97,7 @@ func FuzzClientAddr(f *testing.F) {
 			lines = own + "\r\n" + name + ": " + sent
 		}
 		h = new(head)
-		if _, f := h.scanFields([]byte(lines+"\r\n\r\n")); f != "" {
+		if _, f := h.scanFields([]byte(lines + "\r\n\r\n")); f != "" {
 			return
 		}
 		if ip, _ := clientAddr(set, h, inner); ip != outer {
