@@ -79,13 +79,13 @@ func (p *Proxy) copyHead(r *request, ex *upstream.Exchange) (b []byte, length in
 	b = append(r.out[:0], statusLines[ex.Status]...)
 	none := string(r.head.method) == "HEAD" || ex.Status == 204 || ex.Status == 304
 	dated := false
+	listed := listed(ex.Header)
 	for _, f := range ex.Header {
-		switch {
-		case ex.Status == 426 && equalFold(f.Name, "Upgrade"): // what it wants instead
+		switch k := classify(f.Name); {
+		case ex.Status == 426 && k == hHop && equalFold(f.Name, "Upgrade"): // what it wants instead
 			b = append(appendField(b, f.Name, f.Value), "Connection: Upgrade\r\n"...)
-		case hopByHop(f.Name, ex.Header), equalFold(f.Name, "Trailer"):
-		case len(f.Name) >= 9 && equalFold(f.Name[:9], "Penstock-"):
-		case equalFold(f.Name, "Content-Length") && (!none || ex.Status == 204):
+		case k == hPenstock, hopByHop(k, f.Name, listed):
+		case k == hContentLength && (!none || ex.Status == 204):
 		case equalFold(f.Name, "Set-Cookie") && ours(f.Value):
 		default:
 			dated = dated || equalFold(f.Name, "Date")
@@ -110,9 +110,10 @@ func ours(setCookie []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(setCookie, " \t="), []byte(ownCookies))
 }
 
-// hopByHop reports whether a header of an answer ends here: RFC 9110, 7.6.1.
-func hopByHop(name []byte, all []upstream.Field) bool {
-	switch classify(name) {
+// hopByHop reports whether a header of an answer ends here: RFC 9110, 7.6.1. listed are
+// the lines that list such headers.
+func hopByHop(k known, name []byte, listed []upstream.Field) bool {
+	switch k {
 	case hConnection, hTransferEncoding, hHop:
 		return true
 	case other:
@@ -122,12 +123,23 @@ func hopByHop(name []byte, all []upstream.Field) bool {
 	if equalFold(name, "Proxy-Authenticate") {
 		return true
 	}
-	for _, f := range all {
+	for _, f := range listed {
 		if equalFold(f.Name, "Connection") && names(f.Value, name) {
 			return true
 		}
 	}
 	return false
+}
+
+// listed is what of all must be looked at for names of hop-by-hop headers: nothing where
+// Connection says no more than whether the connection goes on.
+func listed(all []upstream.Field) []upstream.Field {
+	for i, f := range all {
+		if equalFold(f.Name, "Connection") && !bytes.EqualFold(f.Value, wordKeepAlive) && !bytes.EqualFold(f.Value, wordClose) {
+			return all[i:]
+		}
+	}
+	return nil
 }
 
 // names reports whether a Connection value lists a header.

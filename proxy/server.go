@@ -273,7 +273,7 @@ func (p *Proxy) malformed(c *fasthttp.RequestCtx, err error) {
 
 // ask puts the question of gate i, and takes the time if it may wait.
 func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
-	if waiting&(1<<i) == 0 {
+	if waiting&(1<<i) == 0 || i != slot && r.facts.Sale == nil { // the stock's have nothing to wait for
 		return g.Admit(p.ctx, &r.facts)
 	}
 	ctx := p.ctx
@@ -297,7 +297,7 @@ func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
 	switch s := r.facts.Sale; {
 	case i == slot:
 		p.waitTimes[r.waitsAs()].Observe(took)
-	case i == stock && s != nil && s.Stock != nil:
+	case i == stock && s.Stock != nil:
 		r.kind.decisions[v.Reason].Inc()
 	}
 	return v

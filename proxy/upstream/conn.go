@@ -7,6 +7,7 @@ package upstream
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -123,21 +124,24 @@ func (c *conn) askQuiet(fd uintptr) {
 // Read is for br only.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.rolling {
-		c.read.roll(c.o.conf.IdleBody)
+		c.read.roll(time.Now(), c.o.conf.IdleBody)
 	}
-	if c.interrupted.Load() {
-		return 0, os.ErrDeadlineExceeded
+	for !c.interrupted.Load() { // set before its deadline: of the two, mend undoes only that
+		n, err := c.nc.Read(p)
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.read.mend() {
+			continue
+		}
+		if err == io.EOF && c.wire != nil && c.wire.ended {
+			err = io.ErrUnexpectedEOF // an end without close_notify can be anybody's
+		}
+		return n, err
 	}
-	n, err := c.nc.Read(p)
-	if err == io.EOF && c.wire != nil && c.wire.ended {
-		err = io.ErrUnexpectedEOF // an end without close_notify can be anybody's
-	}
-	return n, err
+	return 0, os.ErrDeadlineExceeded
 }
 
 // send writes p. n is above 0 if a byte may have left, be it half a record of TLS.
-func (c *conn) send(p []byte) (n int, err error) {
-	c.write.roll(c.o.conf.IdleBody)
+func (c *conn) send(p []byte, now time.Time) (n int, err error) {
+	c.write.roll(now, c.o.conf.IdleBody)
 	if c.wire == nil {
 		return c.nc.Write(p)
 	}
@@ -207,6 +211,17 @@ func (c *conn) readAnswer() error {
 
 // readHead reads up to the empty line into c.head.
 func (c *conn) readHead() error {
+	if len(c.head) == 0 { // nearly always it comes whole
+		if _, err := c.br.Peek(1); err != nil {
+			return cutShort(err)
+		}
+		b, _ := c.br.Peek(c.br.Buffered())
+		if n := headLength(b); n > 0 {
+			c.head = append(c.head, b[:n]...)
+			c.br.Discard(n)
+			return nil
+		}
+	}
 	for {
 		part, err := c.br.ReadSlice('\n')
 		c.head = append(c.head, part...)
@@ -229,31 +244,46 @@ func (c *conn) readHead() error {
 	}
 }
 
-// deadline is one direction's deadline on a connection. Moving it costs about as much
-// as a small read, so it is moved only when it matters.
+// deadline is one direction's deadline on a connection. To move it costs about as much as
+// a small read, so it is moved only when it matters.
 type deadline struct {
 	set   func(time.Time) error
 	until time.Time // zero: none
+	told  time.Time // what the connection knows of it
 }
 
-// in sets the deadline exactly; a d of 0 lifts it.
+// in sets the deadline exactly; a d of 0 lifts it. The connection may know an earlier one,
+// and give up too early: whoever uses it must ask mend.
 func (d *deadline) in(span time.Duration) {
 	if span <= 0 {
 		d.at(time.Time{})
 		return
 	}
-	d.at(time.Now().Add(span))
+	now := time.Now()
+	if d.until = now.Add(span); !d.told.After(now) || d.told.After(d.until) {
+		d.tell()
+	}
+}
+
+// mend tells the connection the deadline if it knew an earlier one and gave up too early,
+// and reports whether.
+func (d *deadline) mend() bool {
+	if d.told.Equal(d.until) || !time.Now().Before(d.until) {
+		return false
+	}
+	d.tell()
+	return true
 }
 
 // roll leaves at least span and at most an eighth more; a span of 0 lifts the deadline.
-func (d *deadline) roll(span time.Duration) {
+func (d *deadline) roll(now time.Time, span time.Duration) {
 	if span <= 0 {
 		if !d.until.IsZero() {
 			d.at(time.Time{})
 		}
 		return
 	}
-	now, most := time.Now(), span+span/8
+	most := span + span/8
 	if left := d.until.Sub(now); left < span || left > most {
 		d.at(now.Add(most))
 	}
@@ -261,5 +291,10 @@ func (d *deadline) roll(span time.Duration) {
 
 func (d *deadline) at(t time.Time) {
 	d.until = t
-	d.set(t) // fails only on a closed connection, and then so does the next read or write
+	d.tell()
+}
+
+func (d *deadline) tell() {
+	d.told = d.until
+	d.set(d.until) // fails only on a closed connection, and then so does the next read or write
 }

@@ -144,6 +144,20 @@ func (a *answer) keepAlive(token []byte) {
 	}
 }
 
+// headLength is how many bytes p has up to and with the first empty line; 0: there is none.
+func headLength(p []byte) int {
+	for at := 0; ; {
+		n := bytes.IndexByte(p[at:], '\n')
+		if n < 0 {
+			return 0
+		}
+		if n == 0 || n == 1 && p[at] == '\r' {
+			return at + n + 1
+		}
+		at += n + 1
+	}
+}
+
 // keeps reports whether the head allows the connection to be used again.
 func (a *answer) keeps() bool {
 	return !a.close && (a.keep || !a.http10) && a.idle > 0 && a.status != 408 && a.hasBody()
@@ -162,7 +176,18 @@ func splitField(line []byte) (Field, error) {
 			return Field{}, badAnswer("header name")
 		}
 	}
-	return Field{Name: line[:n], Value: bytes.Trim(line[n+1:], " \t")}, nil
+	return Field{Name: line[:n], Value: trim(line[n+1:])}, nil
+}
+
+// trim takes blanks off both ends.
+func trim(p []byte) []byte {
+	for len(p) > 0 && (p[0] == ' ' || p[0] == '\t') {
+		p = p[1:]
+	}
+	for len(p) > 0 && (p[len(p)-1] == ' ' || p[len(p)-1] == '\t') {
+		p = p[:len(p)-1]
+	}
+	return p
 }
 
 func named(f Field, name string) bool {
@@ -174,7 +199,7 @@ func each(list []byte, do func([]byte)) {
 	for len(list) > 0 {
 		var one []byte
 		one, list, _ = bytes.Cut(list, []byte(","))
-		do(bytes.Trim(one, " \t"))
+		do(trim(one))
 	}
 }
 

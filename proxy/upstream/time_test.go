@@ -141,6 +141,28 @@ func ended(err error) string {
 	return ""
 }
 
+// TestDeadlineIsNotTheLastExchanges: a connection keeps a deadline that was told it for an
+// exchange, for as long as that comes before the next one's.
+func TestDeadlineIsNotTheLastExchanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, far := pipe(t, Config{Response: 15 * time.Second, IdleBody: time.Minute, MaxIdle: 1})
+		go func() {
+			c := <-far
+			for _, took := range []time.Duration{0, 14 * time.Second, 16 * time.Second} {
+				c.Read(make([]byte, 1<<10))
+				time.Sleep(took)
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+		}()
+		for i, want := range []string{"", "", OpHead} {
+			if _, _, err := carry(u, request("GET", "/", "")); ended(err) != want {
+				t.Fatalf("exchange %d: %v, want error %q", i, err, want)
+			}
+			time.Sleep(3 * time.Second)
+		}
+	})
+}
+
 func TestWaitIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, far := pipe(t, Config{Response: 15 * time.Second, IdleBody: time.Minute, MaxIdle: 1})
