@@ -26,10 +26,14 @@ type head struct {
 	host                           []byte // lower case, without port and trailing dot
 	fields                         []field
 	accept, contentType            []byte
+	hostValue                      []byte // as it was sent
 	forwardedFor                   []byte // the last line of X-Forwarded-For, nil if there is none
 	length                         int    // of the body: -1 chunked, 0 none
 	http10                         bool
 	override                       bool
+	sized                          bool      // there is a Content-Length
+	requestID                      bool      // there is an X-Request-Id
+	lists                          bool      // Connection may list headers
 	passes                         [2][]byte // the passes shown, of whatever worth; more are not looked at
 	passesShown                    int
 	hostBuf                        []byte
@@ -121,6 +125,7 @@ func (h *head) scanFields(raw []byte) (rest []byte, f fault) {
 		switch f.known {
 		case hHost:
 			hosts++
+			h.hostValue = f.value
 			if !h.setHost(f.value) {
 				return nil, "the Host is not a host name"
 			}
@@ -131,6 +136,11 @@ func (h *head) scanFields(raw []byte) (rest []byte, f fault) {
 			h.contentType = f.value
 		case hContentLength:
 			lengths++
+			h.sized = true
+		case hConnection:
+			h.lists = h.lists || !bytes.EqualFold(f.value, wordKeepAlive) && !bytes.EqualFold(f.value, wordClose)
+		case hRequestID:
+			h.requestID = true
 		case hCookie:
 			h.notePasses(f.value)
 		case hPenstock:
@@ -176,7 +186,7 @@ func (h *head) scanTarget() fault {
 		if i := bytes.IndexAny(rest, "/?"); i >= 0 {
 			authority = rest[:i]
 		}
-		if host, _ := h.value("Host"); len(authority) == 0 || !bytes.EqualFold(authority, host) {
+		if len(authority) == 0 || !bytes.EqualFold(authority, h.hostValue) {
 			return "the request target names another host than the Host header"
 		}
 		if t = rest[len(authority):]; len(t) == 0 || t[0] != '/' {

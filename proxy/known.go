@@ -18,6 +18,7 @@ const (
 	hHop       // hop-by-hop, never forwarded
 	hOverride  // asks the shop to read another method than was sent
 	hPenstock
+	hRequestID
 	hTransferEncoding
 	hXFF
 )
@@ -93,6 +94,8 @@ func classifyX(name []byte) known {
 		equalFold(name, "X-Real-Ip"), equalFold(name, "X-Client-Ip"), equalFold(name, "X-Cluster-Client-Ip"),
 		equalFold(name, "X-Forwarded"), equalFold(name, "X-Original-Forwarded-For"):
 		return hForwarded
+	case equalFold(name, "X-Request-Id"):
+		return hRequestID
 	case equalFold(name, "X-Original-Url"), equalFold(name, "X-Rewrite-Url"):
 		return hHop // some shops serve that path instead of the one we looked at
 	case equalFold(name, "X-Http-Method-Override"), equalFold(name, "X-Http-Method"),

@@ -6,6 +6,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/hex"
 	"net/netip"
 	"strconv"
 	"time"
@@ -26,9 +27,9 @@ func (r *request) originHead(started time.Time) []byte {
 				forwardedFor = append(forwardedFor[:len(forwardedFor):len(forwardedFor)], ", "...)
 			}
 			forwardedFor = append(forwardedFor[:len(forwardedFor):len(forwardedFor)], f.value...)
-		case r.trusted && f.is("X-Forwarded-Proto"):
+		case r.trusted && f.known == hForwarded && f.is("X-Forwarded-Proto"):
 			proto = f.value
-		case r.trusted && f.is("X-Forwarded-Host"):
+		case r.trusted && f.known == hForwarded && f.is("X-Forwarded-Host"):
 			forwardedHost = f.value
 		case f.known == hCookie:
 			b = appendCookies(b, f)
@@ -42,7 +43,7 @@ func (r *request) originHead(started time.Time) []byte {
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(len(r.body)), 10), "\r\n"...)
 	case h.length < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	case h.length > 0 || r.declaresLength():
+	case h.length > 0 || h.sized:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(h.length), 10), "\r\n"...)
 	}
 	if r.switching {
@@ -56,15 +57,6 @@ func (r *request) originHead(started time.Time) []byte {
 	}
 	r.asked = append(b, "\r\n"...)
 	return r.asked
-}
-
-func (r *request) declaresLength() bool {
-	for i := range r.head.fields {
-		if r.head.fields[i].known == hContentLength {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *request) appendHost(b []byte) []byte {
@@ -86,6 +78,10 @@ func (r *request) drops(f *field) bool {
 		return true
 	case hXFF, hForwarded:
 		return !r.trusted || f.alias()
+	case hRequestID:
+		if !r.trusted {
+			return true
+		}
 	case other:
 	default:
 		return false
@@ -95,9 +91,11 @@ func (r *request) drops(f *field) bool {
 			return true // the shop may believe it; we did not
 		}
 	}
-	if equalFold(f.name, r.set.ClientIPHeader) && !(r.trusted && f.is(r.set.ClientIPHeader)) ||
-		!r.trusted && equalFold(f.name, "X-Request-Id") {
+	if equalFold(f.name, r.set.ClientIPHeader) && !(r.trusted && f.is(r.set.ClientIPHeader)) {
 		return true
+	}
+	if !r.head.lists {
+		return false
 	}
 	for i := range r.head.fields {
 		if c := &r.head.fields[i]; c.known == hConnection && names(c.value, f.name) {
@@ -124,13 +122,13 @@ func (r *request) appendForwarded(b, forwardedFor, proto, host []byte) []byte {
 	}
 	b = appendField(b, []byte("X-Forwarded-Proto"), proto)
 	if host == nil {
-		host, _ = r.head.value("Host")
+		host = r.head.hostValue
 	}
 	if len(host) > 0 {
 		b = appendField(b, []byte("X-Forwarded-Host"), host)
 	}
-	if _, n := r.head.value("X-Request-Id"); n == 0 || !r.trusted {
-		b = appendField(b, []byte("X-Request-Id"), []byte(tokenString(r.facts.Token)))
+	if !r.head.requestID || !r.trusted {
+		b = append(hex.AppendEncode(append(b, "X-Request-Id: "...), r.facts.Token[:]), "\r\n"...)
 	}
 	return b
 }

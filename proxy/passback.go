@@ -116,7 +116,7 @@ func hopByHop(k known, name []byte, listed []upstream.Field) bool {
 	switch k {
 	case hConnection, hTransferEncoding, hHop:
 		return true
-	case other:
+	case other, hRequestID:
 	default:
 		return false
 	}

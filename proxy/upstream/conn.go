@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -156,6 +157,7 @@ func (c *conn) send(p []byte, now time.Time) (n int, err error) {
 // failed to be with werr. An origin that refuses a request half way may have said why.
 func (c *conn) answer(werr error) error {
 	c.await(werr)
+	runtime.Gosched() // others first: meanwhile the answer comes, and a read in vain is saved
 	return c.answered(werr, c.readAnswer())
 }
 
