@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"penstock/proxy/socket"
 )
 
 // conn is one client connection.
@@ -43,6 +45,7 @@ type conn struct {
 	parking  bool // it is between two requests, and goes to the lot instead of ending
 	lingers  bool // the last answer was sent before the request had been read
 	over     bool // the last answer has been sent
+	plain    bool // what is written goes to the socket as it is
 	requests int
 	peer     netip.Addr // once a request has come: before, nobody may have said (PROXY protocol)
 
@@ -218,8 +221,8 @@ func (c *conn) abort() {
 	_ = reset(c.Conn)
 }
 
-// socket is the connection below all that wraps it.
-func socket(c net.Conn) net.Conn {
+// below is the connection below all that wraps it.
+func below(c net.Conn) net.Conn {
 	for {
 		wrapped, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -230,7 +233,7 @@ func socket(c net.Conn) net.Conn {
 }
 
 func rawConn(c net.Conn) syscall.RawConn {
-	if s, ok := socket(c).(syscall.Conn); ok {
+	if s, ok := below(c).(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			return raw
 		}
@@ -250,18 +253,6 @@ func (c *conn) gone() bool {
 
 // poll asks the kernel about the socket without waiting; a closed one is POLLNVAL.
 func (c *conn) poll(events int16) (got int16) {
-	err := c.raw.Control(func(fd uintptr) {
-		p := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
-		n, err := unix.Poll(p[:], 0)
-		for err == unix.EINTR { // the runtime's own signals
-			n, err = unix.Poll(p[:], 0)
-		}
-		if err == nil && n == 1 {
-			got = p[0].Revents
-		}
-	})
-	if err != nil {
-		return unix.POLLNVAL
-	}
-	return got
+	var p socket.Prober // of its own: the sweep asks, too
+	return p.Poll(c.raw, events)
 }

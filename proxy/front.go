@@ -103,7 +103,7 @@ func nameless(c net.Conn) bool {
 // reset makes the socket under c end in a reset. What is in between has no say: a proper
 // end of TLS would tell the client that all has arrived.
 func reset(c net.Conn) error {
-	tcp, ok := socket(c).(*net.TCPConn)
+	tcp, ok := below(c).(*net.TCPConn)
 	if !ok {
 		return errors.ErrUnsupported
 	}

@@ -273,8 +273,8 @@ func TestGoneBeneathTheFront(t *testing.T) {
 	}
 	client.Close()
 	eventually(t, "the client is missed", c.gone)
-	if _, ok := socket(c.Conn).(*net.TCPConn); !ok {
-		t.Errorf("beneath all is a %T, want the socket", socket(c.Conn))
+	if _, ok := below(c.Conn).(*net.TCPConn); !ok {
+		t.Errorf("beneath all is a %T, want the socket", below(c.Conn))
 	}
 	if !secure(c.Conn) || nameless(c.Conn) {
 		t.Error("the connection does not know what it is")

@@ -24,6 +24,7 @@ import (
 
 	"penstock/proxy/certs"
 	"penstock/proxy/gate"
+	"penstock/proxy/socket"
 	"penstock/rules"
 )
 
@@ -115,6 +116,7 @@ type request struct {
 	facts   gate.Facts
 	end     gate.End
 	held    uint32 // bit i: gate i is owed a Release
+	writer  socket.Writer
 	out     []byte // of the answer, what is to be written next
 	lines   []byte // header lines of the answer, beside those it always has
 	text    []byte // scratch: the body of an answer of ours

@@ -68,7 +68,13 @@ func (r *request) flush() bool {
 		return true
 	}
 	r.begun = true
-	_, err := r.conn.send(b)
+	n, err := 0, error(nil)
+	if r.conn.plain {
+		n, err = r.writer.Write(r.conn.raw, b)
+	}
+	if err == nil && n < len(b) {
+		_, err = r.conn.send(b[n:])
+	}
 	if err != nil {
 		r.last = true
 	}

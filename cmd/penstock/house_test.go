@@ -27,7 +27,8 @@ var mayImport = map[string][]string{
 	"rules/config":          {"penstock/rules", "gopkg.in/yaml.v3"},
 	"proxy/gate":            {"penstock/rules"},
 	"proxy/gate/gatetest":   {"penstock/proxy/gate", "penstock/rules", "pgregory.net/rapid"},
-	"proxy/upstream":        {"golang.org/x/sys/unix"},
+	"proxy/upstream":        {"penstock/proxy/socket", "golang.org/x/sys/unix"},
+	"proxy/socket":          {"golang.org/x/sys/unix"},
 	"proxy/pages":           {},
 	"proxy/cache":           {"penstock/rules", "github.com/hashicorp/golang-lru/v2/simplelru"},
 	"proxy/resolve":         {"penstock/proxy/gate", "penstock/rules"},
@@ -37,7 +38,7 @@ var mayImport = map[string][]string{
 	"proxy/proxyproto":      {},
 	"proxy/conformance":     {},
 	"proxy": {
-		"penstock/proxy/cache", "penstock/proxy/certs", "penstock/proxy/gate", "penstock/proxy/pages", "penstock/proxy/proxyproto", "penstock/proxy/upstream", "penstock/rules",
+		"penstock/proxy/cache", "penstock/proxy/certs", "penstock/proxy/gate", "penstock/proxy/pages", "penstock/proxy/proxyproto", "penstock/proxy/socket", "penstock/proxy/upstream", "penstock/rules",
 		"github.com/valyala/fasthttp", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix",
 		"github.com/golang-jwt/jwt/v5", "github.com/hashicorp/golang-lru/v2",
 	},

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"penstock/proxy/socket"
 )
 
 const (
@@ -40,9 +42,9 @@ type conn struct {
 	tls    *tls.Conn       // nc, if it speaks TLS
 	wire   *wire           // and what is beneath it
 	raw    syscall.RawConn // without TLS; nil: cannot be asked, so never used again
-	ask    func(fd uintptr)
-	poll   [1]unix.PollFd
-	silent bool
+	plain  bool            // what is written goes to the socket as it is
+	prober socket.Prober
+	writer socket.Writer
 
 	// of the exchange under way
 	asks    string // the protocol to switch to; "": none
@@ -65,7 +67,10 @@ func newConn(o *Origin, nc net.Conn, to netip.Addr) *conn {
 	if s, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
 	}
-	c.ask = c.askQuiet
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		c.plain = c.raw != nil
+	}
 	return c
 }
 
@@ -107,25 +112,13 @@ func (c *conn) fit(now time.Time) bool {
 	if c.raw == nil {
 		return false
 	}
-	c.silent = false
-	return c.raw.Control(c.ask) == nil && c.silent
-}
-
-// askQuiet asks the kernel without waiting. POLLIN is also set for a half-closed
-// connection; errors and hang-ups are told unasked.
-func (c *conn) askQuiet(fd uintptr) {
-	c.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	n, err := unix.Poll(c.poll[:], 0)
-	for err == unix.EINTR { // the runtime's own signals; a wait of 0 does not prevent it
-		n, err = unix.Poll(c.poll[:], 0)
-	}
-	c.silent = n == 0 && err == nil
+	return c.prober.Poll(c.raw, unix.POLLIN) == 0 // POLLIN is also set for a half-closed connection
 }
 
 // Read is for br only.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.rolling {
-		c.read.roll(time.Now(), c.o.conf.IdleBody)
+		c.read.roll(c.o.conf.IdleBody)
 	}
 	for !c.interrupted.Load() { // set before its deadline: of the two, mend undoes only that
 		n, err := c.nc.Read(p)
@@ -141,10 +134,16 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // send writes p. n is above 0 if a byte may have left, be it half a record of TLS.
-func (c *conn) send(p []byte, now time.Time) (n int, err error) {
-	c.write.roll(now, c.o.conf.IdleBody)
+func (c *conn) send(p []byte) (n int, err error) {
+	if c.plain {
+		if n, err = c.writer.Write(c.raw, p); err != nil || n == len(p) {
+			return n, err
+		}
+	}
+	c.write.roll(c.o.conf.IdleBody)
 	if c.wire == nil {
-		return c.nc.Write(p)
+		rest, err := c.nc.Write(p[n:])
+		return n + rest, err
 	}
 	before := c.wire.wrote.Load()
 	if n, err = c.nc.Write(p); n == 0 && c.wire.wrote.Load() != before {
@@ -278,14 +277,14 @@ func (d *deadline) mend() bool {
 }
 
 // roll leaves at least span and at most an eighth more; a span of 0 lifts the deadline.
-func (d *deadline) roll(now time.Time, span time.Duration) {
+func (d *deadline) roll(span time.Duration) {
 	if span <= 0 {
 		if !d.until.IsZero() {
 			d.at(time.Time{})
 		}
 		return
 	}
-	most := span + span/8
+	now, most := time.Now(), span+span/8
 	if left := d.until.Sub(now); left < span || left > most {
 		d.at(now.Add(most))
 	}

@@ -135,7 +135,7 @@ func (c *conn) sendRest(s *sender) (whole bool, err error) {
 		}
 		// Set first, then look: listen does it the other way round, so that one of
 		// the two sees the other.
-		c.write.roll(time.Now(), c.o.conf.IdleBody)
+		c.write.roll(c.o.conf.IdleBody)
 		if c.phase.Load() == heard {
 			return false, nil
 		}

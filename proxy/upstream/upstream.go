@@ -181,10 +181,9 @@ func (o *Origin) begin(ctx context.Context, first []byte) (*conn, error) {
 			if c, err = o.dial(ctx); err != nil {
 				return nil, err
 			}
-			now = time.Now()
 		}
 		c.reset()
-		n, err := c.send(first, now)
+		n, err := c.send(first)
 		if n > 0 || err == nil {
 			return c, err
 		}
