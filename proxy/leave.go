@@ -2,7 +2,10 @@ package proxy
 
 // Clients that leave while their requests wait.
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // presence is the context of a request that may wait: it ends when its client leaves. As
 // long as nobody asks for Done nothing is watched, so that a request that need not wait
@@ -13,11 +16,13 @@ type presence struct {
 
 	inner  context.Context
 	cancel context.CancelFunc
+	since  time.Time // when it began to wait
 }
 
 // Done is closed when the client has left.
 func (p *presence) Done() <-chan struct{} {
 	if p.inner == nil {
+		p.since = time.Now()
 		p.inner, p.cancel = context.WithCancel(p.Context)
 		p.conn.watch.follow(p.conn, p.cancel)
 	}
@@ -30,6 +35,14 @@ func (p *presence) Err() error {
 		return p.inner.Err()
 	}
 	return p.Context.Err()
+}
+
+// waited is how long the request has waited.
+func (p *presence) waited() time.Duration {
+	if p.inner == nil {
+		return 0
+	}
+	return time.Since(p.since)
 }
 
 // end ends the watch and reports whether the client had left.

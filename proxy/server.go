@@ -281,25 +281,28 @@ func (p *Proxy) ask(r *request, i int, g gate.Gate) gate.Verdict {
 		ctx = r.waits
 	}
 	if i == slot && r.conn != nil {
-		r.here = presence{Context: ctx, conn: r.conn}
-		ctx = &r.here
+		return p.askSlot(r, g, ctx)
 	}
 	started := time.Now()
 	v := g.Admit(ctx, &r.facts)
-	if i == slot {
-		r.left = r.here.end()
-	}
-	took := time.Since(started).Seconds()
-	p.gateTimes[i].Observe(took)
+	p.gateTimes[i].Observe(time.Since(started).Seconds())
 	if i == stock {
 		r.decided = time.Now()
+		if r.facts.Sale.Stock != nil {
+			r.kind.decisions[v.Reason].Inc()
+		}
 	}
-	switch s := r.facts.Sale; {
-	case i == slot:
-		p.waitTimes[r.waitsAs()].Observe(took)
-	case i == stock && s.Stock != nil:
-		r.kind.decisions[v.Reason].Inc()
-	}
+	return v
+}
+
+// askSlot waits for the origin as long as the client is there.
+func (p *Proxy) askSlot(r *request, g gate.Gate, ctx context.Context) gate.Verdict {
+	r.here = presence{Context: ctx, conn: r.conn}
+	v := g.Admit(&r.here, &r.facts)
+	took := r.here.waited().Seconds()
+	r.left = r.here.end()
+	p.gateTimes[slot].Observe(took)
+	p.waitTimes[r.waitsAs()].Observe(took)
 	return v
 }
 
