@@ -24,6 +24,7 @@ test: needs ## test everything, with real processes and a real Redis
 check: ## format, vet and lint
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "these files are not formatted" >&2; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags referees,slowhttptest ./proxy/conformance
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 
 bench: needs ## measure, as ratios against a baseline in the same run

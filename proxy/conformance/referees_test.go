@@ -34,6 +34,7 @@ type referee struct {
 	run   []string
 	env   []string
 	log   string
+	stop  syscall.Signal // that lets what is under way end: nginx counts a request when it has waited for the rest of its body
 }
 
 const logFormat = `"%r" %>s`
@@ -50,7 +51,7 @@ http {
   server { listen 127.0.0.1:PORT; location / { return 200 "$request_uri"; } }
 }`},
 		run: []string{"/usr/sbin/nginx", "-p", "DIR", "-c", "DIR/nginx.conf"},
-		log: "access.log",
+		log: "access.log", stop: syscall.SIGQUIT,
 	},
 	{
 		name: "apache",
@@ -70,7 +71,7 @@ MaxKeepAliveRequests 0
 DocumentRoot DIR
 CustomLog DIR/access.log "` + strings.ReplaceAll(logFormat, `"`, `\"`) + `"`},
 		run: []string{"/usr/sbin/apache2", "-X", "-f", "DIR/apache.conf"},
-		log: "access.log",
+		log: "access.log", stop: syscall.SIGTERM,
 	},
 	{
 		name: "tomcat",
@@ -84,7 +85,7 @@ CustomLog DIR/access.log "` + strings.ReplaceAll(logFormat, `"`, `\"`) + `"`},
 		},
 		run: []string{"/usr/share/tomcat10/bin/catalina.sh", "run"},
 		env: []string{"CATALINA_HOME=/usr/share/tomcat10", "CATALINA_BASE=DIR"},
-		log: "access.log",
+		log: "access.log", stop: syscall.SIGTERM,
 	},
 }
 
@@ -180,7 +181,7 @@ func (r *referee) start(t *testing.T) (addr string, finish func() []string) {
 	})
 	listens(t, addr)
 	return addr, func() []string {
-		end(syscall.SIGTERM)
+		end(r.stop)
 		b, err := os.ReadFile(filepath.Join(dir, r.log))
 		if err != nil {
 			t.Fatal(err)
