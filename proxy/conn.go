@@ -74,7 +74,7 @@ func (c *conn) Read(b []byte) (int, error) {
 			c.heard()
 		}
 		if err == nil {
-			if !waits || c.watch.whole == nil || !c.watch.whole(c, b[:n]) {
+			if !waits || c.watch.answer == nil || !c.watch.answer(c, b[:n]) {
 				return n, nil
 			}
 			if c.over {

@@ -79,12 +79,12 @@ func (p *Proxy) copyHead(r *request, ex *upstream.Exchange) (b []byte, length in
 	b = append(r.out[:0], statusLines[ex.Status]...)
 	none := string(r.head.method) == "HEAD" || ex.Status == 204 || ex.Status == 304
 	dated := false
-	listed := listed(ex.Header)
+	lines := listed(ex.Header)
 	for _, f := range ex.Header {
 		switch k := classify(f.Name); {
 		case ex.Status == 426 && k == hHop && equalFold(f.Name, "Upgrade"): // what it wants instead
 			b = append(appendField(b, f.Name, f.Value), "Connection: Upgrade\r\n"...)
-		case k == hPenstock, hopByHop(k, f.Name, listed):
+		case k == hPenstock, hopByHop(k, f.Name, lines):
 		case k == hContentLength && (!none || ex.Status == 204):
 		case equalFold(f.Name, "Set-Cookie") && ours(f.Value):
 		default:

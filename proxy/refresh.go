@@ -166,10 +166,10 @@ func readWithin(ex *upstream.Exchange, limit int64, by time.Time) ([]byte, error
 func keepable(ex *upstream.Exchange, body []byte) *cache.Answer {
 	a := &cache.Answer{Status: ex.Status, Body: body}
 	dated := false
-	listed := listed(ex.Header)
+	lines := listed(ex.Header)
 	for _, f := range ex.Header {
 		switch k := classify(f.Name); {
-		case k == hPenstock, k == hContentLength, hopByHop(k, f.Name, listed):
+		case k == hPenstock, k == hContentLength, hopByHop(k, f.Name, lines):
 		case equalFold(f.Name, "Age"):
 			if a.Aged == "" {
 				a.Aged = string(f.Value)

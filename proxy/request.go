@@ -271,7 +271,9 @@ func (r *request) fill(u *upload, enough int) error {
 // outstanding is how much of the body has not been read, in bytes; below 0: nobody knows.
 func (r *request) outstanding() int64 {
 	switch {
-	case r.whole || r.up.ended || r.c == nil: // what came whole is here already
+	case r.whole || r.up.ended:
+		return 0
+	case r.c == nil: // it came whole; and fasthttp, which waits for its first request still, must find the connection idle
 		return 0
 	case r.up.err != nil:
 		return -1

@@ -148,7 +148,7 @@ func (p *Proxy) Server(set *rules.Set) *Server {
 		SecureErrorLogMessage:        true,
 		Logger:                       quiet{},
 	}}
-	s.watch.whole = p.whole
+	s.watch.answer = p.whole
 	s.watch.report = func(all, parked int) {
 		p.metrics.connections[0].Set(float64(all - parked))
 		p.metrics.connections[1].Set(float64(parked))

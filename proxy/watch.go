@@ -31,7 +31,7 @@ type watch struct {
 	lingering  atomic.Int64
 	lot        *lot // nil: nothing parks
 	report     func(all, parked int)
-	whole      func(*conn, []byte) bool // answers what is one plain request; nil: nobody does
+	answer     func(*conn, []byte) bool // what is one plain request; nil: nobody does
 
 	mu       sync.Mutex
 	conns    []*conn

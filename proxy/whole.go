@@ -18,7 +18,7 @@ import (
 // whole answers raw if it is one plain request and nothing more.
 func (p *Proxy) whole(c *conn, raw []byte) (answered bool) {
 	r := p.requests.Get().(*request)
-	body, ends, ok := r.head.plain(raw)
+	body, ends, ok := p.plain(r, raw)
 	if !ok {
 		p.requests.Put(r)
 		return false
@@ -31,9 +31,21 @@ func (p *Proxy) whole(c *conn, raw []byte) (answered bool) {
 	return true
 }
 
+// plain is head.plain. A panic in it would end the process: handle contains only its own.
+func (p *Proxy) plain(r *request, raw []byte) (body []byte, ends, ok bool) {
+	defer func() {
+		if e := recover(); e != nil {
+			p.panicked(e)
+			ok = false
+		}
+	}()
+	return r.head.plain(raw)
+}
+
 // plain reads raw as one whole request, as far as it is plain. ends: its connection ends
 // with it.
 func (h *head) plain(raw []byte) (body []byte, ends, ok bool) {
+	h.clear()
 	line := bytes.IndexByte(raw, '\n') + 1
 	if !h.plainLine(raw[:line]) {
 		return nil, false, false
@@ -72,7 +84,6 @@ var (
 
 // plainLine reads a request line that asks for a path.
 func (h *head) plainLine(line []byte) bool {
-	h.clear()
 	line, ok := bytes.CutSuffix(line, endOfLine)
 	if !ok {
 		return false

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
 )
 
 // FuzzPlain: what is taken for a plain request, fasthttp takes for one request, too, and
@@ -36,7 +39,8 @@ func FuzzPlain(f *testing.F) {
 func sameByFasthttp(t *testing.T, raw []byte, h *head, body []byte, ends bool) {
 	n := 0
 	s := fasthttp.Server{
-		StreamRequestBody: true, MaxRequestBodySize: 1, HeaderReceived: bodiless, Logger: quiet{},
+		StreamRequestBody: true, MaxRequestBodySize: 1, DisablePreParseMultipartForm: true, ReadBufferSize: max(4096, len(raw)),
+		HeaderReceived: bodiless, Logger: quiet{},
 		ErrorHandler: func(_ *fasthttp.RequestCtx, err error) { t.Errorf("%q: fasthttp says %v", raw, err) },
 		Handler: func(c *fasthttp.RequestCtx) {
 			var theirs head
@@ -92,6 +96,7 @@ var plainRequests = []string{
 	crlf("POST /buy.php HTTP/1.1", "Host: shop", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 7", "Origin: https://shop",
 		"X-Forwarded-For: 192.0.2.1") + "item=a1",
 	crlf("POST /buy.php HTTP/1.1", "Host: shop", "Content-Length: 0"),
+	crlf("POST / HTTP/1.1", "Host: shop", "Content-Type: multipart/form-data; boundary=x", "Content-Length: 2") + "ab",
 	crlf("HEAD / HTTP/1.1", "host: SHOP", "connection: Close"),
 	crlf("GET / HTTP/1.1", "Host: shop", "X-Name: Müller", "X-Empty:", "X-Blanks: \t a\t"),
 }
@@ -168,6 +173,7 @@ func TestConnectionGoesOnBehindAnyRequest(t *testing.T) {
 func TestPlainRequestEndsItsConnection(t *testing.T) {
 	g := newRig(t, nil)
 	c := g.dial()
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	br := bufio.NewReader(c)
 	fmt.Fprint(c, crlf("GET /p HTTP/1.1", "Host: shop", "Connection: close"))
 	if a := read(t, br, false); a.StatusCode != 200 || !a.Close {
@@ -176,4 +182,65 @@ func TestPlainRequestEndsItsConnection(t *testing.T) {
 	if _, err := br.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the answer: %v, want the end", err)
 	}
+}
+
+// TestRestOfAHeadIsNoRequest: what comes behind the beginning of a head belongs to it.
+func TestRestOfAHeadIsNoRequest(t *testing.T) {
+	g := newRig(t, nil)
+	c := g.dial()
+	br := bufio.NewReader(c)
+	fmt.Fprint(c, crlf("GET /p HTTP/1.1", "Host: shop")+"GET /b HTTP/1.1\r\nX: y\r\n")
+	read(t, br, false)
+	fmt.Fprint(c, crlf("GET /evil HTTP/1.1", "Host: shop"))
+	if a := read(t, br, false); a.StatusCode != 400 || g.shop.count() != 1 {
+		t.Errorf("got %d, %d requests at the shop", a.StatusCode, g.shop.count())
+	}
+}
+
+// TestRefusedWholeRequestLeavesAnIdleConnection: its body counts as read.
+func TestRefusedWholeRequestLeavesAnIdleConnection(t *testing.T) {
+	g := newRig(t, func(s *rules.Set) { s.Client.Header, s.Client.Idle = 300*time.Millisecond, time.Second })
+	g.probes[schedule].says = refusing(gate.Overloaded)
+	c := g.dial()
+	br := bufio.NewReader(c)
+	fmt.Fprint(c, crlf("POST /buy.php HTTP/1.1", "Host: shop", "Content-Length: 3")+"a=b")
+	read(t, br, false)
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if b, err := io.ReadAll(br); len(b) > 0 || err != nil {
+		t.Errorf("unasked: %q, %v", b, err)
+	}
+}
+
+// TestAnswerThatDoesNotFitAtOnce: what the socket does not take at once comes behind, and
+// nothing twice.
+func TestAnswerThatDoesNotFitAtOnce(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newWatch(rules.Client{}, 1).admit(c)
+	var sent []byte
+	for i := 0; len(sent) < 16<<20; i++ {
+		sent = fmt.Appendln(sent, i)
+	}
+	r := &request{conn: k, out: bytes.Clone(sent)}
+	flushed := make(chan bool, 1)
+	go func() {
+		flushed <- r.flush()
+		k.Close()
+	}()
+	got, err := io.ReadAll(client)
+	if err != nil || !bytes.Equal(got, sent) || !<-flushed || !k.plain {
+		t.Errorf("%d bytes of %d, %v", len(got), len(sent), err)
+	}
+	client.Close()
 }

@@ -36,15 +36,15 @@ func (w *Writer) Write(to syscall.RawConn, b []byte) (n int, err error) {
 
 func (w *Writer) write(fd uintptr) {
 	for {
-		n, _, e := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(w.buf))), uintptr(len(w.buf)))
-		switch e {
-		case 0:
-			w.n = int(n)
+		n, err := write(fd, w.buf)
+		switch err {
+		case nil:
+			w.n = n
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 		default:
-			w.err = e
+			w.err = err
 		}
 		return
 	}

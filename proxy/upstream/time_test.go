@@ -163,6 +163,24 @@ func TestDeadlineIsNotTheLastExchanges(t *testing.T) {
 	})
 }
 
+// TestInterruptedBeforeItReads: nor does a deadline that is told later make it wait.
+func TestInterruptedBeforeItReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, far := pipe(t, Config{Response: 15 * time.Second, IdleBody: time.Minute, MaxIdle: 1})
+		go play(used(t, u, far), []after{{0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"}})
+		e, err := u.Do(t.Context(), request("GET", "/", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		start := time.Now()
+		e.Interrupter()()
+		if _, err := e.Read(make([]byte, 2)); err == nil || time.Since(start) != 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
 func TestWaitIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, far := pipe(t, Config{Response: 15 * time.Second, IdleBody: time.Minute, MaxIdle: 1})
