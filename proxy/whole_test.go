@@ -214,20 +214,7 @@ func TestRefusedWholeRequestLeavesAnIdleConnection(t *testing.T) {
 // TestAnswerThatDoesNotFitAtOnce: what the socket does not take at once comes behind, and
 // nothing twice.
 func TestAnswerThatDoesNotFitAtOnce(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := newWatch(rules.Client{}, 1).admit(c)
+	k, client := linked(t)
 	var sent []byte
 	for i := 0; len(sent) < 16<<20; i++ {
 		sent = fmt.Appendln(sent, i)
@@ -242,5 +229,4 @@ func TestAnswerThatDoesNotFitAtOnce(t *testing.T) {
 	if err != nil || !bytes.Equal(got, sent) || !<-flushed || !k.plain {
 		t.Errorf("%d bytes of %d, %v", len(got), len(sent), err)
 	}
-	client.Close()
 }
