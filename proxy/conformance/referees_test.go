@@ -48,7 +48,8 @@ events { worker_connections 512; }
 http {
   access_log DIR/access.log; client_max_body_size 0; large_client_header_buffers 8 64k; keepalive_requests 100000;
   client_body_temp_path DIR/t1; proxy_temp_path DIR/t2; fastcgi_temp_path DIR/t3; uwsgi_temp_path DIR/t4; scgi_temp_path DIR/t5;
-  server { listen 127.0.0.1:PORT; location / { return 200 "$request_uri"; } }
+  # not 200: of those nginx checks If-Match, says 412 and keep-alive, and closes, with the next request perhaps on its way
+  server { listen 127.0.0.1:PORT; location / { return 201 "$request_uri"; } }
 }`},
 		run: []string{"/usr/sbin/nginx", "-p", "DIR", "-c", "DIR/nginx.conf"},
 		log: "access.log", stop: syscall.SIGQUIT,
