@@ -266,10 +266,9 @@ func (d *deadline) in(span time.Duration) {
 	}
 }
 
-// mend tells the connection the deadline if it knew an earlier one and gave up too early,
-// and reports whether.
+// mend tells the connection the deadline if that has not passed, and reports whether.
 func (d *deadline) mend() bool {
-	if d.told.Equal(d.until) || !time.Now().Before(d.until) {
+	if !time.Now().Before(d.until) {
 		return false
 	}
 	d.tell()
