@@ -45,7 +45,7 @@ type conn struct {
 	parking  bool // it is between two requests, and goes to the lot instead of ending
 	lingers  bool // the last answer was sent before the request had been read
 	over     bool // the last answer has been sent
-	plain    bool // what is written goes to the socket as it is
+	direct   bool // what is written goes to the socket as it is
 	requests int
 	peer     netip.Addr // once a request has come: before, nobody may have said (PROXY protocol)
 

@@ -69,7 +69,7 @@ func (r *request) flush() bool {
 	}
 	r.begun = true
 	n, err := 0, error(nil)
-	if r.conn.plain {
+	if r.conn.direct {
 		n, err = r.writer.Write(r.conn.raw, b)
 	}
 	if err == nil && n < len(b) {

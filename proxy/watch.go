@@ -72,7 +72,7 @@ func (w *watch) tell(t time.Time) {
 // enter begins to watch c; mu is held.
 func (w *watch) enter(c net.Conn) *conn {
 	k := &conn{Conn: c, watch: w, raw: rawConn(c), at: len(w.conns)}
-	k.plain = k.raw != nil && below(c) == c
+	k.direct = k.raw != nil && below(c) == c
 	k.owes(w.head)
 	w.conns = append(w.conns, k)
 	return k

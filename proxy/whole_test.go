@@ -226,7 +226,7 @@ func TestAnswerThatDoesNotFitAtOnce(t *testing.T) {
 		k.Close()
 	}()
 	got, err := io.ReadAll(client)
-	if err != nil || !bytes.Equal(got, sent) || !<-flushed || !k.plain {
+	if err != nil || !bytes.Equal(got, sent) || !<-flushed || !k.direct {
 		t.Errorf("%d bytes of %d, %v", len(got), len(sent), err)
 	}
 }

@@ -42,7 +42,7 @@ type conn struct {
 	tls    *tls.Conn       // nc, if it speaks TLS
 	wire   *wire           // and what is beneath it
 	raw    syscall.RawConn // without TLS; nil: cannot be asked, so never used again
-	plain  bool            // what is written goes to the socket as it is
+	direct bool            // what is written goes to the socket as it is
 	prober socket.Prober
 	writer socket.Writer
 
@@ -69,7 +69,7 @@ func newConn(o *Origin, nc net.Conn, to netip.Addr) *conn {
 	}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		c.plain = c.raw != nil
+		c.direct = c.raw != nil
 	}
 	return c
 }
@@ -135,7 +135,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // send writes p. n is above 0 if a byte may have left, be it half a record of TLS.
 func (c *conn) send(p []byte) (n int, err error) {
-	if c.plain {
+	if c.direct {
 		if n, err = c.writer.Write(c.raw, p); err != nil || n == len(p) {
 			return n, err
 		}

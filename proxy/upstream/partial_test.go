@@ -66,7 +66,7 @@ func TestRequestThatDoesNotFitAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !e.c.plain {
+	if !e.c.direct {
 		t.Error("its connection does not write to the socket as it is")
 	}
 	e.Close()
