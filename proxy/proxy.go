@@ -33,11 +33,13 @@ import (
 type Gates struct {
 	Schedule        gate.Gate // is the sale open?
 	Ban             gate.Gate // is this address or account banned?
+	Ladder          gate.Gate // has it earned a ban by what it did?
 	Eligible        gate.Gate // may this account take part?
 	RateIP          gate.Gate // has this address asked too often?
 	RateAccount     gate.Gate // has this account?
 	InFlightIP      gate.Gate // is too much of this address running already?
 	InFlightAccount gate.Gate // is too much of this account?
+	Lease           gate.Gate // or has it asked too often, or runs too much, over all gateways?
 
 	// A sale's body is read here, so that nobody holds a unit while dripping bytes.
 
@@ -53,11 +55,13 @@ type Gates struct {
 const (
 	schedule = iota
 	ban
+	ladder
 	eligible
 	rateIP
 	rateAccount
 	inFlightIP
 	inFlightAccount
+	lease
 	soldOut
 	challenge
 	place
@@ -68,14 +72,14 @@ const (
 )
 
 var gateNames = [gates]string{
-	"schedule", "ban", "eligible", "rate_ip", "rate_account", "in_flight_ip", "in_flight_account",
-	"sold_out", "challenge", "place", "stock", "slot", "start",
+	"schedule", "ban", "ladder", "eligible", "rate_ip", "rate_account", "in_flight_ip", "in_flight_account",
+	"lease", "sold_out", "challenge", "place", "stock", "slot", "start",
 }
 
 func (g *Gates) list() [gates]gate.Gate {
 	return [gates]gate.Gate{
-		g.Schedule, g.Ban, g.Eligible, g.RateIP, g.RateAccount, g.InFlightIP, g.InFlightAccount,
-		g.SoldOut, g.Challenge, g.Place, g.Stock, g.Slot, g.Start,
+		g.Schedule, g.Ban, g.Ladder, g.Eligible, g.RateIP, g.RateAccount, g.InFlightIP, g.InFlightAccount,
+		g.Lease, g.SoldOut, g.Challenge, g.Place, g.Stock, g.Slot, g.Start,
 	}
 }
 

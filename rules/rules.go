@@ -38,6 +38,9 @@ type Set struct {
 	Answers map[string]*Answer // by reason; sale and route overrides come first
 
 	CacheBytes int64 // of answers that are kept, of all routes together
+
+	Bans      Bans
+	Decisions *Decisions // nil: none are logged
 }
 
 // TLS is who the gateway is to its clients, and whom it asks who they are. The files are
@@ -188,7 +191,13 @@ type Sale struct {
 	SoldWhen []Answered // any: the unit is sold
 	FreeWhen []Answered // any: the unit goes back; both or neither: unknown
 
-	Limits  Limits
+	Limits Limits
+
+	Require   Require
+	Challenge *Challenge // nil: nobody is
+	Ladder    *Ladder    // nil: nobody climbs
+	Behaviour *Behaviour // nil: nobody is scored
+
 	Answers map[string]*Answer
 	Ref     *OrderRef // nil: the shop's name of an order is not looked for
 	Origins []string  // of pages elsewhere that may ask, as browsers send them: "https://shop.example"; empty: CORS is the shop's

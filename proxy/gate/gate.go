@@ -35,6 +35,10 @@ type Facts struct {
 	Item     string         // a key of Sale.Stock.Items once the body facts are read
 	Units    int            // quantity, at least 1 once the body facts are read
 
+	// Of a sale with terms or challenges:
+	Said    *[rules.MostTerms]string // what the head says for Sale.Require.Terms, by index; nil, "": nothing
+	Cleared Clearance                // a challenge that this account has solved; zero: none
+
 	// Of a sale whose orders are placed by a later request than the one that reserves:
 	Order       bool  // this is the later one; it has no Item and no Units
 	Reservation Token // what it orders, once the stock gate has found it
@@ -187,6 +191,35 @@ type End struct {
 
 	Unreachable bool // with Unsent: because the origin took no connection
 }
+
+// Clearance is what a solved challenge is worth.
+type Clearance struct {
+	At    time.Time // when it was solved; zero: there is none
+	Level uint8     // its difficulty: it counts for no higher one that was owed later
+}
+
+// Step is what a request of a sale was for.
+type Step uint8
+
+const (
+	Buys   Step = iota // the unit
+	Orders             // of what was reserved
+	Looks              // at a page of what is sold: no request of the sale
+)
+
+// Decision is what became of one request of a sale, or of one for its pages.
+type Decision struct {
+	Facts  *Facts // lent, with all its strings; Sale is set
+	Step   Step
+	Reason Reason // what it was told
+	Would  Reason // the first refusal that only watched; Unset: there was none
+	End    End
+	Won    bool // it holds or has sold a unit
+}
+
+// Watcher hears of every Decision, on the way of the request: it must be quick, never wait,
+// and keep nothing that is lent.
+type Watcher interface{ Decided(d *Decision) }
 
 // Gate is one question asked of every request.
 type Gate interface {
