@@ -156,6 +156,7 @@ type Verdict struct {
 	Retry  time.Duration // when asking again makes sense, before jitter; 0: it does not
 	Err    error         // with StoreUnavailable or Internal: for the log, never for the client
 	Token  Token         // with Admitted, of the stock gate: the reservation that the request orders
+	Would  Reason        // with Admitted: what a rule of the gate that only watches would have said; Unset: nothing
 }
 
 // OK reports whether the verdict admits.
