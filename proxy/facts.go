@@ -158,6 +158,9 @@ func (p *Proxy) accountFrom(r *request, s *rules.Source) (prefix byte, name stri
 			return 'v', "", f
 		}
 		id, ok := p.secret.visitor(v)
+		if !ok && r.facts.Sale == nil { // who only looks is made known by nobody
+			return 'v', "", ""
+		}
 		if !ok {
 			id, r.newVisitor = p.secret.newVisitor()
 		}
@@ -301,6 +304,6 @@ func (r *request) fact(s *rules.Source) (string, fault) {
 // keep copies what the facts borrowed, for a request whose end outlives its handler.
 func keep(f *gate.Facts) *gate.Facts {
 	k := *f
-	k.Account, k.Item = strings.Clone(f.Account), strings.Clone(f.Item)
+	k.Account, k.Item, k.Said = strings.Clone(f.Account), strings.Clone(f.Item), nil
 	return &k
 }

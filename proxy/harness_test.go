@@ -176,14 +176,15 @@ func sale() *rules.Sale {
 			IP: rules.Limit{Enforce: true}, Account: rules.Limit{Enforce: true},
 			Body: 4096, BodyTimeout: 5 * time.Second,
 		},
+		Require: rules.Require{Enforce: true}, Ladder: &rules.Ladder{Enforce: true}, Challenge: &rules.Challenge{Enforce: true},
 		Enforce: true,
 	}
 }
 
 func ruleSet(origin string, sales ...*rules.Sale) *rules.Set {
 	return &rules.Set{
-		ClientIPHeader: "X-Forwarded-For",
-		Client:         rules.Client{Header: 10 * time.Second, Body: 10 * time.Second, Idle: 30 * time.Second, MaxHeader: 16 << 10, MaxBody: 1 << 20},
+		ClientIPHeader: "X-Forwarded-For", Bans: rules.Bans{Enforce: true},
+		Client: rules.Client{Header: 10 * time.Second, Body: 10 * time.Second, Idle: 30 * time.Second, MaxHeader: 16 << 10, MaxBody: 1 << 20},
 		Origin: rules.Origin{
 			Network: "tcp", Address: origin, MaxConcurrency: 64, ConnectTimeout: time.Second,
 			ResponseTimeout: 5 * time.Second, IdleBodyTimeout: 5 * time.Second,
@@ -209,9 +210,9 @@ func newRig(t testing.TB, change func(*rules.Set)) *rig {
 	}
 	g.proxy = New(Options{
 		Gates: Gates{
-			Schedule: list[schedule], Ban: list[ban], Eligible: list[eligible],
+			Schedule: list[schedule], Ban: list[ban], Ladder: list[ladder], Eligible: list[eligible],
 			RateIP: list[rateIP], RateAccount: list[rateAccount],
-			InFlightIP: list[inFlightIP], InFlightAccount: list[inFlightAccount],
+			InFlightIP: list[inFlightIP], InFlightAccount: list[inFlightAccount], Lease: list[lease],
 			SoldOut: list[soldOut], Challenge: list[challenge], Place: list[place], Stock: list[stock],
 			Slot: list[slot], Start: list[start],
 		},

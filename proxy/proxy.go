@@ -96,6 +96,7 @@ type Proxy struct {
 	repeats repeats
 	passes  *passes
 	tunnels *tunnels
+	watcher gate.Watcher // nil: nobody
 
 	gateTimes [gates]prometheus.Observer
 	waitTimes [rules.Priorities]prometheus.Observer
@@ -137,20 +138,21 @@ type request struct {
 	page       []byte // the origin of the page that asks by script; nil: none, or no sale has cors
 	kind       *kind
 	answered   gate.Reason
-	up         upload    // the body on its way in
-	whole      bool      // the body has been read whole
-	allow      string    // with a refusal for its method: those it may have
-	lapsed     bool      // an observed sale's request whose facts cannot be used
-	here       presence  // while it waits for the origin
-	left       bool      // its client has left meanwhile
-	waits      *waiter   // while it holds a unit and nothing was sent: who asks again may take its place
-	pass       pass      // that was shown, if it is good
-	raised     bool      // it counts among its bearer's requests under way
-	decided    time.Time // when the stock gate answered
-	switching  bool      // it asks for a WebSocket, and may have one
-	begun      bool      // bytes of the answer have been written
-	last       bool      // the connection ends with this answer
-	late       bool      // it was answered and counted, only its end was not known
+	would      gate.Reason // the first refusal that only watched
+	up         upload      // the body on its way in
+	whole      bool        // the body has been read whole
+	allow      string      // with a refusal for its method: those it may have
+	lapsed     bool        // an observed sale's request whose facts cannot be used
+	here       presence    // while it waits for the origin
+	left       bool        // its client has left meanwhile
+	waits      *waiter     // while it holds a unit and nothing was sent: who asks again may take its place
+	pass       pass        // that was shown, if it is good
+	raised     bool        // it counts among its bearer's requests under way
+	decided    time.Time   // when the stock gate answered
+	switching  bool        // it asks for a WebSocket, and may have one
+	begun      bool        // bytes of the answer have been written
+	last       bool        // the connection ends with this answer
+	late       bool        // it was answered and counted, only its end was not known
 }
 
 // handle is the life of a request.
@@ -179,7 +181,7 @@ func (p *Proxy) handle(r *request) {
 }
 
 // needsFacts are the gates that make no sense without account, item and quantity.
-const needsFacts = 1<<eligible | 1<<soldOut | 1<<challenge | 1<<stock | 1<<start
+const needsFacts = 1<<ladder | 1<<eligible | 1<<soldOut | 1<<challenge | 1<<stock | 1<<start
 
 // pass asks the gates from i to before j. It answers false, and the client, at the
 // first refusal that counts.
@@ -198,10 +200,13 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 			if i == stock {
 				r.facts.Reservation = v.Token
 			}
+			if v.Would != gate.Unset {
+				r.observed(i, v.Would)
+			}
 			continue
 		}
-		if observed(i, r.facts.Sale) {
-			r.kind.observed(i, v.Reason)
+		if r.watched(i) {
+			r.observed(i, v.Reason)
 			continue
 		}
 		if i == slot && p.replaced(r) { // it was not refused: it gave way
@@ -222,19 +227,37 @@ func (p *Proxy) pass(r *request, i, j int) bool {
 	return true
 }
 
-// observed reports whether gate i only watches this sale. The queue in front of the
-// origin is nobody's to switch off: it protects all that is behind it.
-func observed(i int, s *rules.Sale) bool {
+// watched reports whether gate i only watches this request's sale. The queue in front of
+// the origin is nobody's to switch off: it protects all that is behind it.
+func (r *request) watched(i int) bool {
+	s := r.facts.Sale
 	if s == nil || i == place || i == slot {
 		return false
 	}
+	enforced := s.Enforce
 	switch i {
+	case ban:
+		enforced = enforced && r.set.Bans.Enforce
+	case ladder:
+		enforced = enforced && s.Ladder != nil && s.Ladder.Enforce
+	case eligible:
+		enforced = enforced && s.Require.Enforce
 	case rateIP, inFlightIP:
-		return !s.Enforce || !s.Limits.IP.Enforce
-	case rateAccount, inFlightAccount:
-		return !s.Enforce || !s.Limits.Account.Enforce
+		enforced = enforced && s.Limits.IP.Enforce
+	case rateAccount, inFlightAccount, lease:
+		enforced = enforced && s.Limits.Account.Enforce
+	case challenge:
+		enforced = enforced && s.Challenge != nil && s.Challenge.Enforce
 	}
-	return !s.Enforce
+	return !enforced
+}
+
+// observed counts a refusal that only watched.
+func (r *request) observed(i int, reason gate.Reason) {
+	r.kind.observed(i, reason)
+	if r.would == gate.Unset {
+		r.would = reason
+	}
 }
 
 // gone gives up on a client that has left: nobody is there to read the answer.
@@ -293,6 +316,7 @@ func (p *Proxy) settle(r *request) {
 		p.passes.leave(r.pass.bearer)
 	}
 	r.kind.done(r)
+	p.tell(r, won)
 	if won {
 		p.logWinner(r)
 	}

@@ -66,7 +66,7 @@ func (p *Proxy) put(r *request) {
 	r.inline.Reset(nil)
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
-	r.trusted, r.newVisitor, r.answered = false, "", gate.Unset
+	r.trusted, r.newVisitor, r.answered, r.would = false, "", gate.Unset, gate.Unset
 	r.out, r.begun, r.last = r.out[:0], false, false
 	r.whole, r.lapsed, r.late, r.waits = false, false, false, nil
 	r.up, r.allow, r.page = upload{}, "", nil
@@ -157,7 +157,7 @@ func (p *Proxy) find(r *request) (rules.Hit, bool) {
 		}
 	}
 	if r.enforced != r.set && (hit.Refuse != "" || hit.NeedBody) {
-		r.kind.observed(eligible, gate.BadRequest)
+		r.observed(eligible, gate.BadRequest)
 		hit = r.match(r.enforced)
 	}
 	return hit, true
@@ -175,7 +175,7 @@ func (r *request) match(set *rules.Set) rules.Hit {
 // observes, it is counted and goes on, out of the sight of the gates that need them.
 func (p *Proxy) lapse(r *request, v gate.Verdict, f fault) bool {
 	if s := r.facts.Sale; s != nil && !s.Enforce && int64(r.head.length) <= max(s.Limits.Body, r.set.Client.MaxBody) {
-		r.kind.observed(eligible, v.Reason)
+		r.observed(eligible, v.Reason)
 		r.lapsed = true
 		return true
 	}

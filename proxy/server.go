@@ -23,7 +23,8 @@ import (
 // Options is what a proxy is made of.
 type Options struct {
 	Gates    Gates
-	Secret   []byte // at least 32 bytes; signs cookies, hashes accounts in the log
+	Watcher  gate.Watcher // hears of every decision; nil: nobody does
+	Secret   []byte       // at least 32 bytes; signs cookies, hashes accounts in the log
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -37,6 +38,7 @@ type ruled struct {
 	bySale         map[*rules.Sale]*kind
 	byRoute        map[*rules.Route]*kind
 	withPasses     map[string]*kind // sales by name, those whose winners get a pass
+	withPages      []*rules.Sale    // those that know the pages of what they sell
 	accountHeaders []string
 	shares         bool // some sale may be asked by pages of other origins
 	kept           shelf
@@ -53,7 +55,7 @@ type kind struct {
 // New makes a proxy without rules; Use must come before the first request.
 func New(o Options) *Proxy {
 	p := &Proxy{
-		gates: o.Gates.list(), secret: o.Secret, jwts: newJWTs(), log: o.Log,
+		gates: o.Gates.list(), watcher: o.Watcher, secret: o.Secret, jwts: newJWTs(), log: o.Log,
 		metrics: newMetrics(o.Registry), tokens: newTokens(), passes: newPasses(o.Secret), ctx: context.Background(),
 	}
 	for i, name := range gateNames {
@@ -85,6 +87,9 @@ func (p *Proxy) Use(set *rules.Set) {
 		u.bySale[s] = &kind{p.metrics.counts(s.Name, ""), render(set.Answers, s.Answers)}
 		if s.Stock != nil && s.Enforce {
 			u.withPasses[s.Name] = u.bySale[s]
+		}
+		if s.Behaviour != nil && s.Behaviour.Page != "" {
+			u.withPages = append(u.withPages, s)
 		}
 		if s.Match.NeedsBody() || s.Order != nil && s.Order.Match.NeedsBody() {
 			u.bodyLimit = max(u.bodyLimit, s.Limits.Body)

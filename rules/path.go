@@ -45,6 +45,9 @@ func (p *Path) Parse(raw []byte) {
 // Raw is the path as sent.
 func (p *Path) Raw() []byte { return p.raw }
 
+// Is reports whether the pattern fits the path as sent.
+func (p *Path) Is(pattern string) bool { return matchPath(pattern, p.raw) }
+
 // plain reports whether the path as sent is its only form.
 func (p *Path) plain() bool { return len(p.forms) == 0 && !p.deep }
 
