@@ -71,19 +71,25 @@ func (r *reader) compile(raw []byte) (*rules.Set, error) {
 // readFile reads at most one byte more than limit. Only regular files: others may
 // never end, or not begin.
 func readFile(path string, limit int) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	}
-	f, err := os.Open(path)
+	f, _, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, int64(limit)+1))
+}
+
+// openFile opens a regular file, and says how many bytes it has.
+func openFile(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	f, err := os.Open(path)
+	return f, info.Size(), err
 }
 
 // document gives the top node of the file's one document, or nil.
@@ -167,6 +173,7 @@ func (r *reader) set(v value) *rules.Set {
 	s.Routes = routes(v.at("routes"))
 	s.Sales = r.sales(v, s)
 	s.CacheBytes = cacheBytes(v, s)
+	s.Bans, s.Decisions = bans(v.at("bans")), decisions(v.at("decisions"))
 	return s
 }
 

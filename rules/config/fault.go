@@ -20,6 +20,7 @@ type Fault struct {
 	Right string
 
 	kind kind
+	at   int // line of the list that Key names; 0: it is about no list
 }
 
 // String is the fault as people read it: "file:line: key: what is wrong, what would be right".
@@ -43,7 +44,7 @@ func (f Faults) Error() string {
 // a key that is looked at twice.
 func (f Faults) sorted() Faults {
 	slices.SortStableFunc(f, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key), cmp.Compare(a.kind, b.kind))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key), cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind))
 	})
 	return slices.Compact(f)
 }
@@ -142,6 +143,32 @@ const (
 	ownCookie
 	neverKept
 	keptSale
+	needsAccount
+	needsRedis
+	needless
+	tooMany
+	notNumber
+	notSince
+	onlyListed
+	noChallenge
+	noBehaviour
+	noLadder
+	notRising
+	noPoints
+	noPage
+	emptySecret
+	notSiteKey
+	notURL
+	notClass
+	notField
+	noSubject
+	looseHash
+	notAddressed
+	bansAll
+	otherValue
+	longLine
+	longText
+	moreLines
 	kinds
 )
 
@@ -239,6 +266,32 @@ var wording = [kinds]struct{ wrong, right string }{
 	ownCookie:       {"%s is a cookie of the gateway's own, which never counts", "remove it"},
 	neverKept:       {"answers to %s are never kept", "match GET as well or remove it"},
 	keptSale:        {"keeps answers at the path %s of sale %s, which is never done", "match other paths here"},
+	needsAccount:    {"is about accounts, but the sale has no account", "add account to the sale: [{cookie: SESSION}, {visitor: true}]"},
+	needsRedis:      {"is kept in Redis, but there is no store.redis", "add store.redis, or read it from a list"},
+	needless:        {"means nothing with %s", "%s"},
+	tooMany:         {"has %d entries", "write at most %d"},
+	notNumber:       {"%q is not a number", "write digits and at most a point: 3 or 0.5"},
+	notSince:        {"%q is not a time", "write 2026-11-27, 2026-11-27T20:00:00+08:00, or seconds since 1970"},
+	onlyListed:      {"is about a value, but a set says only who is in it", "write listed: true or listed: false"},
+	noChallenge:     {"needs a challenge, and the sale has none", "add challenge: {} to the sale, or write 0"},
+	noBehaviour:     {"counts points, but the sale has no behaviour that gives any", "add behaviour to the sale, or remove it"},
+	noLadder:        {"gives points that nobody counts, the sale has no ladder", "add ladder: {} to the sale, or remove it"},
+	notRising:       {"%d is not above %s, which is %d", "let the steps rise, or write 0 for a step that shall never be reached"},
+	noPoints:        {"gives no points at all", "give some, or remove it"},
+	noPage:          {"is for not having seen page, and there is none", `add page: "/p/**", or write 0`},
+	emptySecret:     {"%s is empty", "put the secret in it that the provider has given you"},
+	notSiteKey:      {"%q cannot be a site key", "write it as the provider shows it, on one line"},
+	notURL:          {"%q is not a web address", `write "https://challenges.example/verify", without quotes, blanks or # in it`},
+	notClass:        {"%q cannot be a class", "use letters, digits, _ and - only, and begin with a letter"},
+	notField:        {"%q cannot be the name of a field", "use letters, digits, . _ and - only"},
+	noSubject:       {"has nothing in front of the comma", "write whom it is about: alice,3"},
+	looseHash:       {"%q begins with # and is neither a comment nor a hashed account", "put a blank behind # for a comment; a hashed account is # and 16 of 0-9 and a-f"},
+	notAddressed:    {"%q is not an address or network, though it looks like one", "write 192.0.2.7 or 192.0.2.0/24, and a comma before anything else"},
+	bansAll:         {"%s is everybody", "name smaller networks"},
+	otherValue:      {"%q stands here before, with another value", "keep one of the two"},
+	longLine:        {"is longer than %s", "write one account, address or network in each line"},
+	longText:        {"is longer than %d bytes", "shorten it"},
+	moreLines:       {"%s has %d more lines that are not right", "mend those above first"},
 }
 
 // say makes the fault of one kind.

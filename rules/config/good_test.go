@@ -52,6 +52,7 @@ func TestSmallest(t *testing.T) {
 		},
 		Store:      rules.Store{Embedded: "testdata/good/penstock.db"},
 		CacheBytes: 64 << 20,
+		Bans:       rules.Bans{Enforce: true},
 		Sales: []*rules.Sale{{
 			Name:    "phone",
 			Match:   rules.Match{Methods: []string{"POST"}, Path: "/buy.php"},

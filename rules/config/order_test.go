@@ -88,6 +88,19 @@ func TestWarnings(t *testing.T) {
 		"sales[phone-nov27].match: requests to /cart/add with other values of a and sku pass as browse",
 	)
 	f("testdata/good/cart.yaml", "sales[watch].order.without: can oversell: orders without a reservation reach the shop")
+	f("testdata/good/cheats.yaml",
+		"sales[all].challenge.remote.outage: whoever asks is let through while the provider cannot be reached",
+		"sales[all].challenge.remote.verify: the secret is sent without encryption",
+		"sales[all].ladder: only watches: nobody is challenged or banned",
+		"sales[defaults].require.terms[not suspect]: who leaves out the cookie of the shop is a visitor, who is on no list, and passes",
+		"sales[defaults].require.terms[adult]: the token may be somebody else's: the account is not taken from Authorization as well",
+		"sales[defaults].require.terms[invited]: the list is empty: nobody may take part",
+		"sales[alone].ladder: nobody is challenged, because the sale has no challenge: suspects are only observed until they are banned",
+		"sales[heavy].challenge.work: everybody has to compute 2000000 hashes before they can buy: about 20 s on a slow phone",
+		"sales[idle].challenge.of: nobody is challenged: suspects are who climbs the ladder, and the sale has none",
+		"sales[watching].ladder: only watches: nobody is challenged or banned",
+		"sales[watching].ladder.score: nobody gets there: behaviour gives at most 20 points",
+	)
 	f("testdata/good/cluster.yaml",
 		"sales[phone].match: requests to /cart/add with other values of sku pass as browse",
 		"sales[phone].stock.unknown: can oversell: a held unit is free again after 30m, though its order may exist",

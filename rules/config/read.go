@@ -13,12 +13,16 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"penstock/rules"
 )
 
 // reader collects the faults of one file while it is compiled.
 type reader struct {
 	file   string
 	faults Faults
+	lists  map[listUse]*rules.List // those that terms have named
+	redis  bool                    // store.redis stands in the file
 }
 
 // value is one place in the file, or its default where the file is silent.

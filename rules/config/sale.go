@@ -75,6 +75,7 @@ func (r *reader) sales(v value, s *rules.Set) []*rules.Sale {
 	var all []*rules.Sale
 	seen := names{}
 	var lines []int
+	r.redis = v.at("store").at("redis").given
 	for _, e := range v.at("sales").entries() {
 		if e.node == nil {
 			continue
@@ -152,6 +153,7 @@ func (r *reader) sale(v value, set *rules.Set) *rules.Sale {
 		v.at("account").require("account: [{cookie: SESSION}, {visitor: true}]")
 		s.Stock = stockOf(stock, s, &set.Origin)
 	}
+	cheats(v, s, set)
 	return s
 }
 

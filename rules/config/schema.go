@@ -48,6 +48,10 @@ var root = key{kids: []key{
 		{name: "cache", kids: cacheKeys}, answers,
 	}},
 	{name: "sales", shape: list, kids: saleKeys},
+	{name: "bans", kids: []key{{name: "lists", shape: list}, {name: "enforce", def: "true"}}},
+	{name: "decisions", kids: []key{
+		{name: "file", def: "penstock.decisions.log"}, {name: "size", def: "100MiB"}, {name: "files", def: "10"}, {name: "hash_accounts", def: "false"},
+	}},
 	answers,
 }}
 
@@ -132,9 +136,57 @@ var saleKeys = []key{
 		{name: "body", def: "64KiB"},
 		{name: "body_timeout", def: "5s"},
 	}},
+	{name: "require", kids: []key{{name: "terms", shape: list, kids: termKeys}, {name: "enforce", def: "true"}}},
+	{name: "challenge", kids: challengeKeys},
+	{name: "ladder", kids: ladderKeys},
+	{name: "behaviour", kids: []key{
+		{name: "page"},
+		{name: "reaction", def: "40"}, {name: "fastest", def: "150ms"},
+		{name: "regular", def: "30"}, {name: "no_page", def: "30"}, {name: "shared", def: "20"}, {name: "ring", def: "40"},
+		{name: "enforce", def: "true"},
+	}},
 	{name: "cors", kids: []key{{name: "origins", shape: list}}},
 	answers,
 	{name: "enforce", def: "true"},
+}
+
+var termKeys = []key{
+	{name: "name"},
+	{name: "header"}, {name: "jwt", kids: jwtKeys}, {name: "redis_hash"}, {name: "redis_set"}, {name: "list"},
+	{name: "at_least"}, {name: "older_than"}, {name: "one_of", shape: list}, {name: "listed"},
+	{name: "every", def: "10s"},
+}
+
+var challengeKeys = []key{
+	{name: "of", def: "suspects"},
+	{name: "work", def: "65536"},
+	{name: "captcha", def: "true"},
+	{name: "remote", kids: []key{
+		{name: "provider"}, {name: "site_key"}, {name: "secret_file"},
+		{name: "script"}, {name: "class"}, {name: "field"}, {name: "verify"},
+		{name: "timeout", def: "2s"}, {name: "outage", def: "proof_of_work"},
+	}},
+	{name: "within", def: "5m"},
+	{name: "clears", def: "30m"},
+	{name: "enforce", def: "true"},
+}
+
+// ladderKeys hold the steps for a shop whose customers share addresses and get
+// impatient. What a sale cannot have without a challenge or behaviour is 0 there.
+var ladderKeys = []key{
+	{name: "strikes", kids: stepKeys("10", "20", "100")},
+	{name: "accounts_per_address", kids: stepKeys("10", "20", "0")},
+	{name: "accounts_per_network", kids: stepKeys("100", "300", "0")},
+	{name: "addresses_per_account", kids: stepKeys("3", "5", "0")},
+	{name: "ignored_challenges", kids: []key{{name: "observe", def: "3"}, {name: "ban", def: "10"}}},
+	{name: "score", kids: stepKeys("30", "50", "0")},
+	{name: "window", def: "10m"},
+	{name: "for", def: "10m"},
+	{name: "enforce", def: "true"},
+}
+
+func stepKeys(observe, challenge, ban string) []key {
+	return []key{{name: "observe", def: observe}, {name: "challenge", def: challenge}, {name: "ban", def: ban}}
 }
 
 var jwtKeys = []key{
