@@ -161,7 +161,7 @@ func FuzzReadList(f *testing.F) {
 			t.Fatalf("got %d faults", len(faults))
 		}
 		for _, fault := range faults {
-			if fault.Line < 1 || strings.Contains(fault.Wrong, "%!") {
+			if fault.Line < 1 || strings.Contains(fault.Wrong, "%!") && !bytes.Contains(text, []byte("%!")) {
 				t.Fatalf("fault is not whole: %v", fault)
 			}
 		}
