@@ -196,6 +196,7 @@ type End struct {
 // Clearance is what a solved challenge is worth.
 type Clearance struct {
 	At    time.Time // when it was solved; zero: there is none
+	Asked time.Time // when it was made: what came to be owed later is not what it was made for; zero: At
 	Level uint8     // its difficulty: it counts for no higher one that was owed later
 }
 
