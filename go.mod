@@ -9,6 +9,7 @@ replace github.com/molecule-man/go-brrr => github.com/molecule-man/go-brrr v1.0.
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // in rehearsals: latencies with a known error, however long the tail
 	github.com/anishathalye/porcupine v1.3.1 // in tests: can what several callers were told have happened in some order?
+	github.com/dchest/captcha v1.1.0 // draws and speaks the digits of an image challenge: offline, no dependency of its own, and sound for who cannot see
 	github.com/failsafe-go/failsafe-go v0.9.8 // in tests: how near to the origin's peak does another adaptive limiter come?
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/hashicorp/golang-lru/v2 v2.0.7
