@@ -23,7 +23,7 @@ const (
 	imageDigits = 6
 	imageWidth  = 300 // pixels
 	imageHeight = 100
-	waiters     = 32 // for each that is drawn at once: some 50 ms of them
+	waiters     = 32 // for each that is drawn at once: some 0.1 s of images, 0.3 s of sounds
 )
 
 // Image is a PNG of 300 x 100 pixels. The error is ErrForeign, ErrLateAnswer, or, when too
