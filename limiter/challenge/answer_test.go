@@ -250,7 +250,7 @@ func TestGuesses(t *testing.T) {
 	wrong(t, d, answered(p, "d"), gate.ErrSpent)
 
 	_, right = ask()
-	right.Text = right.Text[:3] + " " + string(rune(right.Text[3]-'0')+'0') + "\u3000" + right.Text[4:]
+	right.Text = right.Text[:3] + " " + string(rune(right.Text[3]-'0')+'\uff10') + "\u3000" + right.Text[4:]
 	if _, err := d.Answer(t.Context(), right); err != nil {
 		t.Errorf("%q: %v", right.Text, err)
 	}
