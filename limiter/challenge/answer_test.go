@@ -16,7 +16,7 @@ import (
 )
 
 func TestReplayed(t *testing.T) {
-	s, spent := phone(), NewSpent(100)
+	s, spent, trips := phone(), NewSpent(100), 0
 	here, there := open(Options{Claim: spent.Claim}, s), open(Options{Claim: spent.Claim}, s)
 	p := here.Puzzle(alice(s), "d")
 	a := answered(p, "d")
@@ -27,6 +27,12 @@ func TestReplayed(t *testing.T) {
 	for _, d := range []*Desk{there, here, here, open(Options{Claim: spent.Claim}, s)} {
 		wrong(t, d, a, gate.ErrSpent)
 		wrong(t, d, text, gate.ErrSpent)
+	}
+	lone := open(Options{Claim: func(context.Context, []byte, time.Duration) (bool, error) { trips++; return false, nil }}, s)
+	for range 3 {
+		if wrong(t, lone, a, gate.ErrSpent); trips != 1 {
+			t.Errorf("replays made %d trips, want 1", trips)
+		}
 	}
 }
 
