@@ -1,13 +1,15 @@
 package proxy
 
-// Accounts named by a JSON Web Token (RFC 7519). The algorithm is pinned by the key
+// Accounts named by a JSON Web Token (RFC 7519), and what one says of them. The algorithm is pinned by the key
 // that the operator gave, never by the token (RFC 8725, 3.1), and a token without an
 // expiry is refused. Verified tokens are remembered until they expire, because
 // checking a signature costs more than all gates together.
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -23,14 +25,17 @@ type jwts struct {
 	verified *lru.Cache[tokenKey, verifiedToken]
 }
 
+// tokenKey has the claim's purpose in it: a number is not an account, but may be a level.
 type tokenKey struct {
 	rule  *rules.JWT
+	said  bool
 	token string
 }
 
+// verifiedToken is one claim of a token: another claim is another rule.
 type verifiedToken struct {
-	account string
-	until   time.Time
+	claim string
+	until time.Time
 }
 
 func newJWTs() *jwts {
@@ -44,9 +49,18 @@ func newJWTs() *jwts {
 // account answers the claim of a valid token; "" if there is none. A token that is
 // there but not valid is a fault: its bearer should hear so, not shop as a stranger.
 func (j *jwts) account(h *head, rule *rules.JWT, at time.Time) (string, fault) {
+	return j.claim(h, rule, false, at)
+}
+
+// said answers what a valid token says of an account, as text; "" if it says nothing.
+func (j *jwts) said(h *head, rule *rules.JWT, at time.Time) (string, fault) {
+	return j.claim(h, rule, true, at)
+}
+
+func (j *jwts) claim(h *head, rule *rules.JWT, said bool, at time.Time) (string, fault) {
 	raw, n := h.value(rule.Header)
 	if n > 1 {
-		return "", "the account's header is there twice"
+		return "", "the header of the account's token is there twice"
 	}
 	if scheme := []byte("Bearer "); len(raw) > len(scheme) && bytes.EqualFold(raw[:len(scheme)], scheme) {
 		raw = trimOWS(raw[len(scheme):])
@@ -56,19 +70,20 @@ func (j *jwts) account(h *head, rule *rules.JWT, at time.Time) (string, fault) {
 	if len(raw) == 0 {
 		return "", ""
 	}
-	if v, ok := j.verified.Get(tokenKey{rule, view(raw)}); ok && at.Before(v.until) {
-		return v.account, ""
+	if v, ok := j.verified.Get(tokenKey{rule, said, view(raw)}); ok && at.Before(v.until) {
+		return v.claim, ""
 	}
-	v, err := verify(string(raw), rule, at)
+	v, err := verify(string(raw), rule, said, at)
 	if err != nil {
 		return "", "the token is not valid"
 	}
-	j.verified.Add(tokenKey{rule, string(raw)}, v)
-	return v.account, ""
+	j.verified.Add(tokenKey{rule, said, string(raw)}, v)
+	return v.claim, ""
 }
 
-func verify(raw string, rule *rules.JWT, at time.Time) (verifiedToken, error) {
+func verify(raw string, rule *rules.JWT, said bool, at time.Time) (verifiedToken, error) {
 	options := []jwt.ParserOption{
+		jwt.WithJSONNumber(), // a number stays as it was written
 		jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return at }),
 		jwt.WithLeeway(5 * time.Second), jwt.WithValidMethods(algorithms(rule)),
 	}
@@ -84,12 +99,38 @@ func verify(raw string, rule *rules.JWT, at time.Time) (verifiedToken, error) {
 	}); err != nil {
 		return verifiedToken{}, err
 	}
-	account, _ := claims[rule.Claim].(string)
 	until, err := claims.GetExpirationTime()
-	if account == "" || err != nil {
+	if err != nil {
+		return verifiedToken{}, err
+	}
+	if said {
+		return verifiedToken{textOf(claims[rule.Claim]), until.Time}, nil
+	}
+	account, _ := claims[rule.Claim].(string)
+	if account == "" {
 		return verifiedToken{}, errors.New("read claims: no account")
 	}
 	return verifiedToken{account, until.Time}, nil
+}
+
+// textOf is a claim as terms read it. A list or an object is there, but says nothing that
+// a term would take for a number, a time or a word.
+func textOf(claim any) string {
+	switch c := claim.(type) {
+	case nil:
+		return ""
+	case string:
+		return c
+	case json.Number:
+		return c.String()
+	case bool:
+		return strconv.FormatBool(c)
+	}
+	b, err := json.Marshal(claim)
+	if err != nil {
+		return "{}"
+	}
+	return string(b)
 }
 
 func algorithms(rule *rules.JWT) []string {

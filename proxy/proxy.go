@@ -122,13 +122,14 @@ type request struct {
 	end     gate.End
 	held    uint32 // bit i: gate i is owed a Release
 	writer  socket.Writer
-	out     []byte // of the answer, what is to be written next
-	lines   []byte // header lines of the answer, beside those it always has
-	text    []byte // scratch: the body of an answer of ours
-	asked   []byte // scratch: the head of the request to the origin
-	account []byte // memory of facts.Account
-	item    []byte // and of facts.Item
-	body    []byte // of a sale, read whole
+	out     []byte                  // of the answer, what is to be written next
+	lines   []byte                  // header lines of the answer, beside those it always has
+	text    []byte                  // scratch: the body of an answer of ours
+	asked   []byte                  // scratch: the head of the request to the origin
+	account []byte                  // memory of facts.Account
+	item    []byte                  // and of facts.Item
+	saidOf  [rules.MostTerms]string // and of facts.Said; what it says lies in the head
+	body    []byte                  // of a sale, read whole
 
 	head       head
 	path       rules.Path

@@ -64,6 +64,9 @@ const maxRequests = 1000
 func (p *Proxy) put(r *request) {
 	r.c, r.conn, r.from, r.ruled, r.kind = nil, nil, nil, nil, nil
 	r.inline.Reset(nil)
+	if r.facts.Said != nil {
+		r.saidOf = [rules.MostTerms]string{}
+	}
 	r.facts = gate.Facts{}
 	r.params = params{fields: r.params.fields[:0]}
 	r.trusted, r.newVisitor, r.answered, r.would = false, "", gate.Unset, gate.Unset
@@ -133,8 +136,11 @@ func (p *Proxy) readHead(r *request) bool {
 	v, f := p.account(r, hit.Sale)
 	r.facts.Hash()
 	if v.OK() {
-		p.showPass(r)
-		return true
+		if f = p.said(r, hit.Sale); f == "" {
+			p.showPass(r)
+			return true
+		}
+		v = gate.Verdict{Reason: gate.BadRequest}
 	}
 	return p.lapse(r, v, f)
 }

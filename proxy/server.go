@@ -39,8 +39,8 @@ type ruled struct {
 	byRoute        map[*rules.Route]*kind
 	withPasses     map[string]*kind // sales by name, those whose winners get a pass
 	withPages      []*rules.Sale    // those that know the pages of what they sell
-	accountHeaders []string
-	shares         bool // some sale may be asked by pages of other origins
+	accountHeaders []string         // that name accounts, or speak of them
+	shares         bool             // some sale may be asked by pages of other origins
 	kept           shelf
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
@@ -101,6 +101,7 @@ func (p *Proxy) Use(set *rules.Set) {
 				u.accountHeaders = append(u.accountHeaders, a.Name)
 			}
 		}
+		u.accountHeaders = append(u.accountHeaders, termHeaders(s)...)
 	}
 	for _, r := range set.Routes {
 		u.byRoute[r] = &kind{p.metrics.counts("", r.Name), render(set.Answers, r.Answers)}
