@@ -9,9 +9,9 @@ import (
 	"penstock/rules"
 )
 
-// tell lets the watcher hear of a request. A panic in it is contained: the answer is still
+// decided lets the watcher hear of a request. A panic in it is contained: the answer is still
 // to be sent.
-func (p *Proxy) tell(r *request, won bool) {
+func (p *Proxy) decided(r *request, won bool) {
 	if p.watcher == nil || r.late || r.lapsed || r.answered == gate.Preflight {
 		return
 	}
@@ -21,7 +21,7 @@ func (p *Proxy) tell(r *request, won bool) {
 		}
 	}()
 	if r.facts.Sale == nil {
-		p.tellOfPage(r)
+		p.decidedOfPage(r)
 		return
 	}
 	d := gate.Decision{Facts: &r.facts, Reason: r.answered, Would: r.would, End: r.end}
@@ -32,9 +32,9 @@ func (p *Proxy) tell(r *request, won bool) {
 	p.watcher.Decided(&d)
 }
 
-// tellOfPage tells of a page that some sale calls its own, by the account that the sale
+// decidedOfPage tells of a page that some sale calls its own, by the account that the sale
 // would know. A visitor who is not known yet is nobody who could be told from others.
-func (p *Proxy) tellOfPage(r *request) {
+func (p *Proxy) decidedOfPage(r *request) {
 	if r.answered != gate.Admitted {
 		return
 	}

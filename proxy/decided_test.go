@@ -76,14 +76,14 @@ func TestWatcherHearsOnceOfEveryRequestOfASale(t *testing.T) {
 func TestWatcherHearsOfWhatOnlyWatches(t *testing.T) {
 	off := map[int]func(*rules.Set){
 		ban:             func(s *rules.Set) { s.Bans.Enforce = false },
-		ladder:          func(s *rules.Set) { s.Sales[0].Ladder.Enforce = false },
+		ladder:          func(s *rules.Set) { s.Sales[0].Ladder = &rules.Ladder{} },
 		eligible:        func(s *rules.Set) { s.Sales[0].Require.Enforce = false },
 		rateAccount:     func(s *rules.Set) { s.Sales[0].Limits.Account.Enforce = false },
 		inFlightAccount: func(s *rules.Set) { s.Sales[0].Limits.Account.Enforce = false },
 		lease:           func(s *rules.Set) { s.Sales[0].Limits.Account.Enforce = false },
 		rateIP:          func(s *rules.Set) { s.Sales[0].Limits.IP.Enforce = false },
 		inFlightIP:      func(s *rules.Set) { s.Sales[0].Limits.IP.Enforce = false },
-		challenge:       func(s *rules.Set) { s.Sales[0].Challenge.Enforce = false },
+		challenge:       func(s *rules.Set) { s.Sales[0].Challenge = &rules.Challenge{} },
 	}
 	for i, change := range off {
 		g, l := watchedRig(t, change)

@@ -176,7 +176,7 @@ func sale() *rules.Sale {
 			IP: rules.Limit{Enforce: true}, Account: rules.Limit{Enforce: true},
 			Body: 4096, BodyTimeout: 5 * time.Second,
 		},
-		Require: rules.Require{Enforce: true}, Ladder: &rules.Ladder{Enforce: true}, Challenge: &rules.Challenge{Enforce: true},
+		Require: rules.Require{Enforce: true},
 		Enforce: true,
 	}
 }
@@ -198,6 +198,12 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 // newRig starts it; change may alter the rules first.
 func newRig(t testing.TB, change func(*rules.Set)) *rig {
 	t.Helper()
+	return newChallengedRig(t, nil, change)
+}
+
+// newChallengedRig is newRig with one who makes challenges.
+func newChallengedRig(t testing.TB, c gate.Challenger, change func(*rules.Set)) *rig {
+	t.Helper()
 	g := &rig{t: t, shop: newShop(t), log: new(bytes.Buffer)}
 	g.set = ruleSet(g.shop.addr, sale())
 	if change != nil {
@@ -217,7 +223,7 @@ func newRig(t testing.TB, change func(*rules.Set)) *rig {
 			Slot: list[slot], Start: list[start],
 		},
 		Secret: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewJSONHandler(syncWriter(g.log), nil)),
-		Registry: prometheus.NewRegistry(),
+		Registry: prometheus.NewRegistry(), Challenger: c,
 	})
 	g.proxy.Use(g.set)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -98,6 +98,8 @@ type Proxy struct {
 	tunnels *tunnels
 	watcher gate.Watcher // nil: nobody
 
+	challenges *challenges // nil: nobody makes any
+
 	gateTimes [gates]prometheus.Observer
 	waitTimes [rules.Priorities]prometheus.Observer
 	throttle  throttle
@@ -240,7 +242,7 @@ func (r *request) watched(i int) bool {
 	case ban:
 		enforced = enforced && r.set.Bans.Enforce
 	case ladder:
-		enforced = enforced && s.Ladder != nil && s.Ladder.Enforce
+		enforced = enforced && (s.Ladder == nil || s.Ladder.Enforce)
 	case eligible:
 		enforced = enforced && s.Require.Enforce
 	case rateIP, inFlightIP:
@@ -248,7 +250,7 @@ func (r *request) watched(i int) bool {
 	case rateAccount, inFlightAccount, lease:
 		enforced = enforced && s.Limits.Account.Enforce
 	case challenge:
-		enforced = enforced && s.Challenge != nil && s.Challenge.Enforce
+		enforced = enforced && (s.Challenge == nil || s.Challenge.Enforce)
 	}
 	return !enforced
 }
@@ -288,6 +290,9 @@ func (p *Proxy) refuse(r *request, v gate.Verdict, detail fault) {
 	p.greet(r)
 	p.handPass(r)
 	r.shareRefusal()
+	if v.Reason == gate.Challenge && p.challenge(r, v.Retry) {
+		return
+	}
 	r.kind.answers[v.Reason].write(r, v.Retry, string(detail))
 }
 
@@ -317,7 +322,7 @@ func (p *Proxy) settle(r *request) {
 		p.passes.leave(r.pass.bearer)
 	}
 	r.kind.done(r)
-	p.tell(r, won)
+	p.decided(r, won)
 	if won {
 		p.logWinner(r)
 	}

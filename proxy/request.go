@@ -102,7 +102,7 @@ func (p *Proxy) readHead(r *request) bool {
 	r.path.Parse(r.head.rawPath)
 	r.params.query = r.head.query
 	p.client(r)
-	if p.cors(r) {
+	if p.cors(r) || p.ownPath(r) {
 		return false
 	}
 	hit, ok := p.find(r)
@@ -137,6 +137,7 @@ func (p *Proxy) readHead(r *request) bool {
 	r.facts.Hash()
 	if v.OK() {
 		if f = p.said(r, hit.Sale); f == "" {
+			p.showCleared(r)
 			p.showPass(r)
 			return true
 		}

@@ -16,6 +16,9 @@ import (
 
 const visitorCookie = "penstock_visitor"
 
+// visitorID is how long a visitor's id is, and the proof of it: base64url of 16 bytes.
+const visitorID = 22
+
 // ownCookies is the prefix of cookies the origin neither sees nor sets.
 const ownCookies = "penstock_"
 
@@ -32,12 +35,11 @@ func (s secret) mac(purpose, value string) []byte {
 
 // visitor checks a cookie's value and answers the visitor's id.
 func (s secret) visitor(cookie string) (id string, ok bool) {
-	const idLen, macLen = 22, 22 // base64url of 16 bytes
-	if len(cookie) != idLen+1+macLen || cookie[idLen] != '.' {
+	if len(cookie) != 2*visitorID+1 || cookie[visitorID] != '.' {
 		return "", false
 	}
-	want := base64.RawURLEncoding.EncodeToString(s.mac("visitor", cookie[:idLen])[:16])
-	return cookie[:idLen], subtle.ConstantTimeCompare([]byte(want), []byte(cookie[idLen+1:])) == 1
+	want := base64.RawURLEncoding.EncodeToString(s.mac("visitor", cookie[:visitorID])[:16])
+	return cookie[:visitorID], subtle.ConstantTimeCompare([]byte(want), []byte(cookie[visitorID+1:])) == 1
 }
 
 // newVisitor makes a visitor's id and the cookie's value that proves it.
@@ -79,6 +81,21 @@ func (s *signer) sum() []byte {
 	s.h.Write(s.in)
 	s.out = s.h.Sum(s.out[:0])
 	return s.out[:16]
+}
+
+// visitor is secret.visitor without its garbage, for every request that shows a proof; "":
+// the cookie is not one of ours.
+func (s *signer) visitor(cookie string) (id string) {
+	const purpose = "visitor"
+	if len(cookie) != 2*visitorID+1 || cookie[visitorID] != '.' {
+		return ""
+	}
+	s.in = append(append(append(s.in[:0], byte(len(purpose))), purpose...), cookie[:visitorID]...)
+	want := base64.RawURLEncoding.AppendEncode(s.scratch[:0], s.sum())
+	if subtle.ConstantTimeCompare(want, []byte(cookie[visitorID+1:])) != 1 {
+		return ""
+	}
+	return cookie[:visitorID]
 }
 
 // pass signs what stands in a pass, for its sale.

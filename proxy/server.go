@@ -22,11 +22,12 @@ import (
 
 // Options is what a proxy is made of.
 type Options struct {
-	Gates    Gates
-	Watcher  gate.Watcher // hears of every decision; nil: nobody does
-	Secret   []byte       // at least 32 bytes; signs cookies, hashes accounts in the log
-	Log      *slog.Logger
-	Registry prometheus.Registerer
+	Gates      Gates
+	Challenger gate.Challenger // nil: nobody is challenged
+	Watcher    gate.Watcher    // hears of every decision; nil: nobody does
+	Secret     []byte          // at least 32 bytes; signs cookies, hashes accounts in the log
+	Log        *slog.Logger
+	Registry   prometheus.Registerer
 }
 
 // ruled is everything derived from one set of rules, swapped as one.
@@ -41,6 +42,7 @@ type ruled struct {
 	withPages      []*rules.Sale    // those that know the pages of what they sell
 	accountHeaders []string         // that name accounts, or speak of them
 	shares         bool             // some sale may be asked by pages of other origins
+	challenged     bool             // some sale has challenges, and there is who makes them
 	kept           shelf
 	bodyLimit      int64 // of bodies that must be read to find their sale
 	bodyTimeout    time.Duration
@@ -65,6 +67,7 @@ func New(o Options) *Proxy {
 		p.waitTimes[c] = p.metrics.wait.WithLabelValues(c.String())
 	}
 	p.tunnels = newTunnels(o.Registry)
+	p.challenges = newChallenges(&o)
 	p.throttle = throttle{last: map[string]time.Time{}, left: map[string]int{}}
 	p.watchKept(o.Registry)
 	p.requests.New = func() any { return new(request) }
@@ -96,6 +99,7 @@ func (p *Proxy) Use(set *rules.Set) {
 			u.bodyTimeout = max(u.bodyTimeout, s.Limits.BodyTimeout)
 		}
 		u.shares = u.shares || len(s.Origins) > 0
+		u.challenged = u.challenged || s.Challenge != nil && p.challenges != nil
 		for _, a := range s.Account {
 			if a.Kind == rules.FromHeader {
 				u.accountHeaders = append(u.accountHeaders, a.Name)
