@@ -1,0 +1,214 @@
+package cheats
+
+import (
+	"cmp"
+	"slices"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+// The judge: what a gateway did to people, and what it left to cheats.
+
+// Account is what became of one of the crowd.
+type Account struct {
+	Kind       Kind
+	Name       string
+	Requests   int // of the sale, without looks
+	Asked      int // those of them after the opening
+	Reached    bool
+	Kept       bool // some request was kept from stock by a gate that cheats are refused by
+	Challenged bool
+	Banned     bool
+	Won        bool
+	Rung       rules.Rung // the highest
+	Score      float64    // the highest
+}
+
+// WronglyRefused reports a person who asked, was kept out, and never got as far as stock
+// or "sold out". Who walked away from a challenge counts, too.
+func (a *Account) WronglyRefused() bool {
+	return !a.Kind.Cheat() && a.Asked > 0 && a.Kept && !a.Reached
+}
+
+// Caught reports whether the account was challenged or banned, or would be at its next request.
+func (a *Account) Caught() bool {
+	return a.Challenged || a.Banned || a.Rung >= rules.RungChallenge
+}
+
+// Result is what became of a crowd.
+type Result struct {
+	Seed     uint64
+	Units    int
+	Accounts []Account // by ID of the agent
+}
+
+func newResult(c *Crowd) *Result {
+	r := &Result{Seed: c.Seed, Units: c.Units, Accounts: make([]Account, len(c.Agents))}
+	for i, a := range c.Agents {
+		r.Accounts[i] = Account{Kind: a.Kind, Name: a.Account}
+	}
+	return r
+}
+
+// note counts a decision.
+func (r *Result) note(a *Agent, d *gate.Decision) {
+	t := &r.Accounts[a.ID]
+	if d.Step == gate.Looks {
+		return
+	}
+	t.note(d.Reason, !d.Facts.At.Before(d.Facts.Sale.Opens))
+	switch d.Would { // of a ladder that only watches
+	case gate.Challenge:
+		t.Challenged = true
+	case gate.Banned:
+		t.Banned = true
+	}
+	if d.Reason == gate.Admitted && d.Won {
+		t.Won = true
+	}
+}
+
+func (a *Account) note(reason gate.Reason, open bool) {
+	a.Requests++
+	a.Challenged = a.Challenged || reason == gate.Challenge
+	a.Banned = a.Banned || reason == gate.Banned
+	if !open {
+		return
+	}
+	a.Asked++
+	switch reason {
+	case gate.Admitted, gate.SoldOut, gate.AlreadyBought, gate.OrderPending, gate.Limit:
+		a.Reached = true
+	case gate.Challenge, gate.Banned, gate.NotEligible, gate.RateLimited, gate.InFlight:
+		a.Kept = true
+	}
+}
+
+// Row is one kind of a result, or several together.
+type Row struct {
+	Accounts, Asked, Requests, Won int // Asked: accounts that asked after the opening
+	Challenged, Banned, Caught     int
+	WronglyRefused                 int
+
+	Precision float64 // of Caught, of those and people who are caught
+	Recall    float64 // of Accounts
+	AUC       float64 // of Score, against people
+}
+
+// Judgement is a result, judged.
+type Judgement struct {
+	Seed   uint64
+	Units  int
+	Kinds  [Kinds]Row
+	People Row
+	Cheats Row
+}
+
+// Judge judges a result.
+func Judge(r *Result) *Judgement {
+	j := &Judgement{Seed: r.Seed, Units: r.Units}
+	var scores [Kinds][]float64
+	var people, cheats []float64
+	for i := range r.Accounts {
+		a := &r.Accounts[i]
+		all := &j.People
+		if a.Kind.Cheat() {
+			all, cheats = &j.Cheats, append(cheats, a.Score)
+		} else {
+			people = append(people, a.Score)
+		}
+		scores[a.Kind] = append(scores[a.Kind], a.Score)
+		all.add(a)
+		j.Kinds[a.Kind].add(a)
+	}
+	for k := range j.Kinds {
+		j.Kinds[k].rate(&j.People, Kind(k).Cheat())
+		if Kind(k).Cheat() {
+			j.Kinds[k].AUC = AUC(scores[k], people)
+		}
+	}
+	j.Cheats.rate(&j.People, true)
+	j.Cheats.AUC = AUC(cheats, people)
+	return j
+}
+
+func (r *Row) add(a *Account) {
+	count := func(n *int, is bool) {
+		if is {
+			*n++
+		}
+	}
+	r.Accounts++
+	r.Requests += a.Requests
+	count(&r.Asked, a.Asked > 0)
+	count(&r.Won, a.Won)
+	count(&r.Challenged, a.Challenged)
+	count(&r.Banned, a.Banned)
+	count(&r.Caught, a.Caught())
+	count(&r.WronglyRefused, a.WronglyRefused())
+}
+
+func (r *Row) rate(people *Row, cheat bool) {
+	r.Recall = share(r.Caught, r.Accounts)
+	if cheat {
+		r.Precision = share(r.Caught, r.Caught+people.Caught)
+	}
+}
+
+func share(n, of int) float64 {
+	if of == 0 {
+		return 0
+	}
+	return float64(n) / float64(of)
+}
+
+// Refused is the share of people who asked and were wrongly refused.
+func (j *Judgement) Refused() float64 { return share(j.People.WronglyRefused, j.People.Asked) }
+
+// Challenged is the share of people who asked and were challenged.
+func (j *Judgement) Challenged() float64 { return share(j.People.Challenged, j.People.Asked) }
+
+// Loot is the share of the units sold that cheats have won.
+func (j *Judgement) Loot() float64 { return share(j.Cheats.Won, j.Cheats.Won+j.People.Won) }
+
+// Loots is the share of the units sold that a kind has won.
+func (j *Judgement) Loots(k Kind) float64 {
+	return share(j.Kinds[k].Won, j.Cheats.Won+j.People.Won)
+}
+
+// AUC is the chance that a cheat scores higher than a person, a tie counting half: the
+// Mann–Whitney statistic over the product of the sizes. It is 0 where either is empty.
+func AUC(cheats, people []float64) float64 {
+	if len(cheats) == 0 || len(people) == 0 {
+		return 0
+	}
+	type scored struct {
+		score float64
+		cheat bool
+	}
+	all := make([]scored, 0, len(cheats)+len(people))
+	for _, s := range cheats {
+		all = append(all, scored{s, true})
+	}
+	for _, s := range people {
+		all = append(all, scored{s, false})
+	}
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
+	sum, below := 0.0, 0 // people with a lower score
+	for i := 0; i < len(all); {
+		tied, those := 0, 0
+		j := i
+		for ; j < len(all) && all[j].score == all[i].score; j++ {
+			if all[j].cheat {
+				those++
+			} else {
+				tied++
+			}
+		}
+		sum += float64(those) * (float64(below) + float64(tied)/2)
+		below += tied
+		i = j
+	}
+	return sum / float64(len(cheats)) / float64(len(people))
+}
