@@ -22,9 +22,8 @@ type Gates struct {
 
 	// Puzzle is what an agent is shown whose request was challenged; nil: from the sale.
 	Puzzle func(f *gate.Facts) gate.Puzzle
-	// Clear is what the solution of a puzzle of this level is worth at f.At; nil: all that
-	// it says.
-	Clear func(f *gate.Facts, level uint8) gate.Clearance
+	// Clear is what a solution is worth that came at f.At and would earn c; nil: c.
+	Clear func(f *gate.Facts, c gate.Clearance) gate.Clearance
 	// Score and Rung are what is thought of an account and where it stands, asked after
 	// each of its decisions; nil: nothing, nowhere.
 	Score func(f *gate.Facts) float64
@@ -119,13 +118,13 @@ type play struct {
 	workers *engine
 	holds   []holding
 	cleared map[*Agent]gate.Clearance
-	shown   map[*Agent]uint8 // level of the last challenge
+	shown   map[*Agent]gate.Clearance // what the solution of the last challenge would earn
 	next    []Action
 	result  *Result
 }
 
 func (p *play) run() {
-	p.cleared, p.shown = map[*Agent]gate.Clearance{}, map[*Agent]uint8{}
+	p.cleared, p.shown = map[*Agent]gate.Clearance{}, map[*Agent]gate.Clearance{}
 	for _, a := range p.crowd.Agents {
 		p.goesOn(a, nil)
 	}
@@ -287,9 +286,10 @@ func (p *play) look(a *Agent, f *gate.Facts) {
 }
 
 func (p *play) puzzle(a *Agent, f *gate.Facts) Puzzle {
+	p.shown[a] = gate.Clearance{Asked: f.At}
 	if p.gates.Puzzle != nil {
 		z := p.gates.Puzzle(f)
-		p.shown[a] = z.Level
+		p.shown[a] = gate.Clearance{Asked: f.At, Level: z.Level}
 		return Puzzle{Parts: z.Parts, Each: math.Exp2(float64(z.Bits)), Captcha: z.Captcha}
 	}
 	if c := p.sale.Challenge; c != nil {
@@ -306,10 +306,11 @@ func (p *play) solve(e *event, f *gate.Facts) {
 	if !e.agent.Script && p.chance(misread) {
 		got.Reason, got.Puzzle = gate.Challenge, p.puzzle(e.agent, f)
 	} else {
-		p.cleared[e.agent] = gate.Clearance{At: f.At, Level: p.shown[e.agent]}
-		if p.gates.Clear != nil {
-			p.cleared[e.agent] = p.gates.Clear(f, p.shown[e.agent])
+		c := p.shown[e.agent]
+		if c.At = f.At; p.gates.Clear != nil {
+			c = p.gates.Clear(f, c)
 		}
+		p.cleared[e.agent] = c
 	}
 	p.push(&event{at: got.At, agent: e.agent, answer: true, got: got})
 }
