@@ -79,9 +79,11 @@ var mayImport = map[string][]string{
 		"penstock/cmd/penstock/rehearse/crowd", "penstock/cmd/penstock/rehearse/report", "penstock/rules", "penstock/rules/config",
 		"penstock/proxy/gate", "penstock/shedder/model", "github.com/HdrHistogram/hdrhistogram-go",
 	},
-	"cmd/penstock/bench": {},
+	"cmd/penstock/bench":      {},
+	"cmd/penstock/mine":       {"penstock/proxy/gate"},
+	"cmd/penstock/mine/judge": {},
 	"cmd/penstock": {
-		"penstock/", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix",
+		"penstock/", "github.com/prometheus/client_golang/", "golang.org/x/sys/unix", "github.com/schollz/progressbar/v3",
 	},
 }
 

@@ -25,6 +25,7 @@ const usage = `Penstock stands in front of a shop and admits what it can serve.
   penstock preflight -config FILE   look at all that can be wrong before a sale: go or no go
   penstock upgrade -config FILE -why TEXT   the same as USR2, and says how it went
   penstock rehearse -config FILE [flags]   play a sale with a crowd: go or no go
+  penstock mine [flags] LOGS…   look for cheats in decision logs
   penstock version
 
 `
@@ -47,6 +48,9 @@ func command(args []string, out, errs io.Writer) int {
 	}
 	if name == "rehearse" {
 		return rehearsal(args, out, errs)
+	}
+	if name == "mine" {
+		return mines(args, os.Stdin, out, errs)
 	}
 	if name == "upgrade" {
 		return upgrade(args, out, errs)
