@@ -230,7 +230,7 @@ func (s *study) endSale() {
 	n.Networks = s.countNetworks(s.places[s.from:])
 	n.Ignored, n.Wins = s.owed, max(s.buys, s.orders)
 	n.Sales = 1
-	if rapid(n) {
+	if machine(n) {
 		n.Rapid = 1
 	}
 	s.sales, s.ids, s.sketches = append(s.sales, *n), append(s.ids, s.sale), append(s.sketches, s.sketch)

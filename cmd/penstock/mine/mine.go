@@ -35,6 +35,9 @@ type Options struct {
 
 	// Progress hears how far a stage is, from one goroutine at a time; of -1: unknown. It may be nil.
 	Progress func(stage string, done, of int64)
+
+	keep int64 // bytes of records in memory; 0: by Memory
+	sort int   // bytes of records sorted at once; 0: by Memory
 }
 
 // LeastMemory is the least that Memory may be.
@@ -98,7 +101,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, fmt.Errorf("%d parts: want a power of two up to 256", o.Parts)
 	}
 	m := &miner{Options: o, crowd: new(density)}
-	m.room = &budget{dir: o.Tmp, parts: o.Parts, keep: o.Memory / 3, sort: int(min(o.Memory/8/int64(o.Workers), 1<<30))}
+	if o.keep == 0 {
+		o.keep = o.Memory / 3
+	}
+	if o.sort == 0 {
+		o.sort = int(min(o.Memory/8/int64(o.Workers), 1<<30))
+	}
+	m.room = &budget{dir: o.Tmp, parts: o.Parts, keep: o.keep, sort: o.sort}
 	m.asks, m.known, m.visits = m.spool("requests"), m.spool("accounts"), m.spool("addresses")
 	m.moments, m.edges = m.spool("moments"), m.spool("links")
 	r, err := m.run(ctx)

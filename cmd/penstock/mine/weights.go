@@ -46,9 +46,9 @@ const (
 
 const machineFast = 100_000 // µs: people need 200 ms and more from seeing to pressing
 
-// rapid reports a reaction that was a machine's. Whoever asks all the time anyway reacts to
+// machine reports a reaction that was a machine's. Whoever asks all the time anyway reacts to
 // nothing: that one of its asks falls behind the opening is chance.
-func rapid(s *Seen) bool {
+func machine(s *Seen) bool {
 	return s.First >= 0 && s.First < machineFast && (s.Lead < 0 || s.Lead > 2_000_000)
 }
 
