@@ -58,6 +58,16 @@ var mayImport = map[string][]string{
 	"limiter/stock/guard":             {},
 	"limiter/eligible":                {"penstock/proxy/gate", "penstock/rules"},
 	"limiter/eligible/redis":          {"github.com/redis/go-redis/v9"},
+	"limiter/ban":      {"penstock/limiter/shared", "penstock/proxy/gate", "penstock/rules", "github.com/gaissmai/bart"},
+	"limiter/lease":    {"penstock/limiter/shared", "penstock/proxy/gate", "penstock/rules", "github.com/dchest/siphash"},
+	"limiter/shared":   {"penstock/rules"},
+	"limiter/shared/redis": {
+		"penstock/limiter/shared", "penstock/limiter/stock/redis", "penstock/rules", "github.com/redis/go-redis/v9",
+	},
+	"limiter/shared/embedded":   {"penstock/limiter/shared", "penstock/limiter/stock/embedded", "go.etcd.io/bbolt"},
+	"limiter/shared/sharedtest": {"penstock/limiter/shared", "penstock/rules", "pgregory.net/rapid"},
+	"limiter/stock":             {"penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules"},
+	"limiter/stock/guard":       {},
 	"limiter/stock/redis": {
 		"penstock/limiter/stock", "penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules",
 		"github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/",

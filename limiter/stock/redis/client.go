@@ -18,13 +18,14 @@ import (
 // queue calls in Redis instead of here.
 const poolSize = 32
 
-// dial goes by the mode that was configured. What it is made of must not decide: a cluster
-// of which one address is known looks like a single server.
+// Dial makes a client and connects nothing yet. It goes by the mode that was configured. What
+// it is made of must not decide: a cluster of which one address is known looks like a single
+// server.
 //
 // The clients do not retry by themselves: theirs would send a batch again with no regard to
 // its budget, and without loading the script. Only a cluster's client follows redirections,
 // and by the same loop it repeats calls up to three times, which the tokens make safe.
-func dial(r rules.Redis) redis.UniversalClient {
+func Dial(r rules.Redis) redis.UniversalClient {
 	logging.Disable() // it would log what callers are told as errors
 	o := &redis.UniversalOptions{
 		Addrs: r.Addrs, Username: r.Username, Password: r.Password, DB: r.DB,

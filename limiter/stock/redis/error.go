@@ -65,6 +65,10 @@ func notDone(err error) bool {
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
+// Again reports whether another attempt at a call may do better, if it is one that may be
+// sent twice.
+func Again(err error) bool { return again(err) }
+
 // again reports whether another attempt may do better.
 func again(err error) bool {
 	if replied(err) {

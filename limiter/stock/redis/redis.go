@@ -54,7 +54,7 @@ func New(r rules.Redis) *Store {
 		mode: r.Mode, timeout: r.Timeout, prefix: r.KeyPrefix, replicas: r.ReplicasAck,
 		lanes: make(map[string]lanes),
 	}
-	s.client = dial(r)
+	s.client = Dial(r)
 	s.cluster, _ = s.client.(*redis.ClusterClient)
 	return s
 }
