@@ -55,14 +55,17 @@ func (n *Note) Live(now time.Time) bool { return n.Until.IsZero() || n.Until.Aft
 // Hand reports whether an operator made it.
 func (n *Note) Hand() bool { return n.Signal == rules.ByHand }
 
-// Outdoes reports whether n takes the place of old: the later does, but what gateways find
-// by themselves does not take the place of an operator's ban that holds.
+// Outdoes reports whether n, which counts, takes the place of old: the later does, but an
+// operator's ban that holds comes before what gateways find by themselves.
 func (n *Note) Outdoes(old *Note, now time.Time) bool {
-	if old.Hand() && !n.Hand() && !old.Lifted && old.Live(now) {
-		return false
+	if mine, theirs := n.holds(now), old.holds(now); mine && !old.Hand() || theirs && !n.Hand() {
+		return mine
 	}
 	return n.At.After(old.At)
 }
+
+// holds reports whether it is an operator's ban, in force.
+func (n *Note) holds(now time.Time) bool { return n.Hand() && !n.Lifted && n.Live(now) }
 
 // Check reports what keeps the note from being told.
 func (n *Note) Check() error {

@@ -101,3 +101,18 @@ func isNetwork(text string) bool {
 	_, err2 := netip.ParseAddr(text)
 	return err == nil || err2 == nil
 }
+
+// Meets reports whether the account, as it stands in the facts, or the address is banned by
+// it. What a hash stands for is not known here.
+func (s Subject) Meets(account string, ip netip.Addr) bool {
+	if s.Network.IsValid() {
+		return s.Network.Contains(ip)
+	}
+	if account == "" || s.Account == "" {
+		return false
+	}
+	return s.Account == account || !Sourced(s.Account) && Sourced(account) && s.Account == account[2:]
+}
+
+// Sourced reports whether an account is written with the letter of its source.
+func Sourced(account string) bool { return len(account) > 2 && account[1] == ':' }

@@ -32,8 +32,13 @@ for i = 6, #ARGV, 2 do
   if old then
     local old_at, old_ends, old_hand, old_lifted = read(old)
     if ARGV[1] == 'mend' then
-      local holds = old_hand and not old_lifted and (old_ends == 0 or old_ends > now)
-      useless = useless or at <= old_at or holds and not by_hand
+      local mine = by_hand and not lifted
+      local theirs = old_hand and not old_lifted and (old_ends == 0 or old_ends > now)
+      if mine and not old_hand or theirs and not by_hand then
+        useless = useless or not mine
+      else
+        useless = useless or at <= old_at
+      end
     elseif at <= old_at then
       at = old_at + 1
       record = string.format('%.0f', at) .. string.sub(record, #string.match(record, '^%d+') + 1)
