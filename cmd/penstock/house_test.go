@@ -66,6 +66,22 @@ var mayImport = map[string][]string{
 	},
 	"limiter/shared/embedded":   {"penstock/limiter/shared", "penstock/limiter/stock/embedded", "go.etcd.io/bbolt"},
 	"limiter/shared/sharedtest": {"penstock/limiter/shared", "penstock/rules", "pgregory.net/rapid"},
+	"shedder":             {"penstock/proxy/gate", "penstock/rules"},
+	"shedder/model":       {},
+	"shedder/matrix":      {},
+	"limiter/schedule":    {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/rate":        {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/inflight":    {"penstock/proxy/gate", "penstock/rules"},
+	"limiter/stock":       {"penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules"},
+	"limiter/stock/guard": {},
+	"limiter/ladder": {
+		"penstock/limiter/ladder/distinct", "penstock/limiter/ladder/memory", "penstock/proxy/gate", "penstock/rules",
+	},
+	"limiter/ladder/memory":   {},
+	"limiter/ladder/distinct": {},
+	"limiter/behaviour": {
+		"penstock/limiter/ladder", "penstock/limiter/ladder/distinct", "penstock/limiter/ladder/memory", "penstock/proxy/gate", "penstock/rules",
+	},
 	"limiter/stock/redis": {
 		"penstock/limiter/stock", "penstock/limiter/stock/guard", "penstock/proxy/gate", "penstock/rules",
 		"github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/",

@@ -1,0 +1,153 @@
+// Package behaviour scores, from 0 to 100, how little an account's requests look like a
+// person's. It is a ladder.Scorer: what it keeps of an account lies in the ladder's own record
+// of it, 32 bytes, and goes when that goes.
+//
+// Each rule of rules.Behaviour gives its points whole or not at all, and each has its reason in
+// words. None is proof: people reload at the very second, work where everyone shares an address,
+// and travel. So the points are added, and what they lead to is the ladder's business.
+//
+// What honest people do that must not count: they obey our Retry-After, which is spread by up to
+// half of it or two seconds, whichever is less, and so is never as even as what is asked for
+// here; they move between the network at home and that of one mobile carrier, so two networks
+// are nothing; they have no account yet, only our visitor's cookie ("v:"), and may have looked at
+// the page before they had that.
+//
+// It does not know what was asked of other gateways, or what a page view was worth.
+package behaviour
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"penstock/limiter/ladder"
+	"penstock/limiter/ladder/distinct"
+	"penstock/limiter/ladder/memory"
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+// Networks is how many networks with accounts that rotate are remembered, about 300 bytes each.
+const Networks = 1 << 12
+
+// Score judges accounts.
+type Score struct {
+	rings *memory.Table[distinct.Set] // by network: the accounts that come from several and from there
+}
+
+// New makes a Score that has seen nothing.
+func New() *Score {
+	return &Score{rings: memory.NewTable[distinct.Set](Networks, nil, nil)}
+}
+
+const (
+	rotates   = 3  // networks from which on an account is one that rotates
+	company   = 2  // others that rotate make a network one of a ring
+	crowd     = 20 // accounts that make an address shared, where the ladder has no step for it
+	most      = 100
+	visitor   = "v:"
+	openedFor = 10 * time.Second // after which nobody can ask soon after the opening any more
+)
+
+// Asked notes a request and says how many points its account has now.
+func (s *Score) Asked(f *gate.Facts, seen ladder.Seen, notes *ladder.Notes) (points int) {
+	b := f.Sale.Behaviour
+	if b == nil {
+		return 0
+	}
+	n := load(notes)
+	n.asked(f)
+	if b.Ring > 0 && seen.Networks >= rotates {
+		s.rotated(f, seen, &n)
+	}
+	n.store(notes)
+	each(f, seen, &n, func(p int, _ rule) { points += p })
+	return min(points, most)
+}
+
+// rotated notes a network that others who rotate come from as well.
+func (s *Score) rotated(f *gate.Facts, seen ladder.Seen, n *note) {
+	window := max(f.Sale.Ladder.Window, time.Second)
+	pane := uint32(f.At.UnixNano() / int64(window/distinct.Panes))
+	h := s.rings.Take(seen.Network, 0)
+	h.V.Add(f.HashAccount(), false, pane)
+	all, _ := h.V.Count(pane)
+	h.Free()
+	if all > company {
+		n.ring(seen.Network)
+	}
+}
+
+// rule is one of rules.Behaviour.
+type rule uint8
+
+const (
+	reaction rule = iota
+	atOpening
+	regular
+	noPage
+	shared
+	ring
+)
+
+// each calls found for every rule that the account meets.
+func each(f *gate.Facts, seen ladder.Seen, n *note, found func(points int, by rule)) {
+	b := f.Sale.Behaviour
+	if b.Reaction > 0 && n.sooner > 0 && f.At.Sub(f.Sale.Opens) < max(f.Sale.Ladder.Window, openedFor) {
+		if n.atOnce > 1 {
+			found(b.Reaction, atOpening)
+		} else {
+			found(b.Reaction, reaction)
+		}
+	}
+	if b.Regular > 0 && n.regular() {
+		found(b.Regular, regular)
+	}
+	if b.NoPage > 0 && b.Page != "" && !seen.Looked && !strings.HasPrefix(f.Account, visitor) {
+		found(b.NoPage, noPage)
+	}
+	if b.Shared > 0 && seen.Accounts >= crowded(f.Sale.Ladder.Accounts) {
+		found(b.Shared, shared)
+	}
+	if b.Ring > 0 && n.rings() >= rotates {
+		found(b.Ring, ring)
+	}
+}
+
+// crowded is how many accounts are many: the lowest step of the ladder that there is.
+func crowded(s rules.Steps) int {
+	for _, n := range []int{s.Observe, s.Challenge, s.Ban} {
+		if n > 0 {
+			return n
+		}
+	}
+	return crowd
+}
+
+// Explain says what the points are for.
+func (s *Score) Explain(f *gate.Facts, seen ladder.Seen, notes *ladder.Notes) (why []ladder.Point) {
+	if f.Sale.Behaviour == nil {
+		return nil
+	}
+	n := load(notes)
+	each(f, seen, &n, func(points int, by rule) {
+		why = append(why, ladder.Point{Points: points, Why: words(by, f, seen, &n)})
+	})
+	return why
+}
+
+func words(by rule, f *gate.Facts, seen ladder.Seen, n *note) string {
+	switch by {
+	case reaction:
+		return fmt.Sprintf("asked %d ms after the opening", n.sooner-1)
+	case atOpening:
+		return fmt.Sprintf("asked %d times within %v of the opening, first after %d ms", n.atOnce, f.Sale.Behaviour.Fastest, n.sooner-1)
+	case regular:
+		return fmt.Sprintf("asks every %d ms, as evenly as a clock", int(n.mean))
+	case noPage:
+		return fmt.Sprintf("never looked at %s", f.Sale.Behaviour.Page)
+	case shared:
+		return fmt.Sprintf("its address has %d accounts that nothing vouches for", seen.Accounts)
+	}
+	return fmt.Sprintf("came from %d or more networks that other accounts rotate through as well", n.rings())
+}

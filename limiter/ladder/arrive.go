@@ -1,0 +1,222 @@
+package ladder
+
+import (
+	"time"
+
+	"penstock/proxy/gate"
+	"penstock/rules"
+)
+
+// ignoredMark tells an account's ignored challenges from its strikes in the sketch.
+const ignoredMark = 0x94d049bb133111eb
+
+// patience is how many challenges may be ignored where an address is at its ban step.
+const patience = 3
+
+// visitor is one account while its record is locked.
+type visitor struct {
+	l      *Ladder
+	f      *gate.Facts
+	r      *rules.Ladder
+	key    uint64
+	now    int64
+	pane   uint32
+	a      *account
+	p      penalty
+	put    bool         // p has changed
+	new    rules.Signal // of a ban that is new
+	unkept bool         // there was no room for it
+}
+
+func (l *Ladder) visitor(f *gate.Facts) visitor {
+	r, now := f.Sale.Ladder, l.now(f.At)
+	return visitor{l: l, f: f, r: r, key: f.HashAccount(), now: now, pane: pane(now, r)}
+}
+
+// open fills in what is remembered of an account whose record has just been locked.
+func (v *visitor) open(fresh bool) {
+	if v.a.kept || fresh {
+		v.p, v.a.kept = v.l.penalties.Look(v.key)
+	}
+	if fresh {
+		v.a.pane = v.pane
+		v.recall()
+	}
+	v.a.turn(v.pane)
+	if at := v.f.Cleared.At; !at.IsZero() {
+		v.a.answered(v.l.now(at))
+	}
+}
+
+// recall gives an account that was forgotten back what it had against it. What only the sketch
+// says never bans by itself.
+func (v *visitor) recall() {
+	a := v.a
+	if v.a.kept {
+		a.strikes.add(int(v.p.strikes))
+		a.ignored.add(int(v.p.ignored))
+		return
+	}
+	v.l.marks.within(window(v.r))
+	if s := v.r.Strikes; s != (rules.Steps{}) {
+		a.lent = below(v.l.marks.of(v.key, v.now), s.Ban)
+		a.strikes.add(int(a.lent))
+	}
+	if v.r.Ignored.Ban > 0 {
+		a.lentIgn = below(v.l.marks.of(v.key^ignoredMark, v.now), v.r.Ignored.Ban)
+		a.ignored.add(int(a.lentIgn))
+	}
+}
+
+func below(n, ban int) uint8 {
+	if ban > 0 {
+		n = min(n, ban-1)
+	}
+	return uint8(min(n, 255))
+}
+
+// forgotten is called when an account's record is let go.
+func (l *Ladder) forgotten(key uint64, a *account, now int64) {
+	strikes, ignored := a.strikes.sum(), a.ignored.sum()
+	if a.kept {
+		if p, here := l.penalties.Look(key); here {
+			p.strikes, p.ignored = uint16(min(strikes, 1<<16-1)), uint16(min(ignored, 1<<16-1))
+			l.penalties.Put(key, p, now)
+			return
+		}
+	}
+	l.marks.add(key, strikes-int(a.lent), now)
+	l.marks.add(key^ignoredMark, ignored-int(a.lentIgn), now)
+}
+
+// close keeps what has changed and unlocks nothing: the caller does, and then calls tell.
+func (v *visitor) close() {
+	if v.put {
+		kept := v.l.penalties.Put(v.key, v.p, v.now)
+		v.a.kept = v.a.kept || kept
+		v.unkept = !kept
+	}
+	if v.new != rules.NoSignal && !v.unkept {
+		v.spend()
+	}
+}
+
+// tell is called when nothing is locked any more.
+func (v *visitor) tell() {
+	switch {
+	case v.new == rules.NoSignal:
+	case v.unkept:
+		v.l.unkept.Add(1)
+	default:
+		v.l.bans[v.new].Add(1)
+		if v.l.banned != nil {
+			v.l.banned(v.f, v.new, v.l.at(v.p.ban))
+		}
+	}
+}
+
+func (v *visitor) banned() bool { return v.p.ban > v.now }
+
+// climb puts the account on a rung. A ban that is live is not made longer: its end has been said.
+func (v *visitor) climb(by rules.Signal, rung rules.Rung) {
+	if rung < rules.RungChallenge || v.banned() {
+		return
+	}
+	v.put = true
+	if v.p.climb(by, rung, v.r, v.now) {
+		v.new = by
+	}
+}
+
+// spend clears what has led to a ban: when it has ended, it takes as much again for another.
+// A ban for which there was no room has spent nothing.
+func (v *visitor) spend() {
+	a := v.a
+	switch v.new {
+	case rules.ByAddresses:
+		a.nets, a.more = [netSlots]uint16{}, counts{}
+	default:
+		a.strikes, a.ignored, a.lent, a.lentIgn = counts{}, counts{}, 0, 0
+	}
+}
+
+// class is what vouches for the account now.
+func (v *visitor) class() class {
+	if v.a.won || v.cleared() {
+		return vouched
+	}
+	if _, early := v.a.looked(v.now, v.r); early {
+		return light
+	}
+	return bare
+}
+
+func (v *visitor) cleared() bool {
+	at := v.f.Cleared.At
+	return !at.IsZero() && v.l.now(at)+window(v.r) > v.now
+}
+
+// arrive counts a request and says whether its account is banned.
+func (l *Ladder) arrive(f *gate.Facts) gate.Verdict {
+	v := l.visitor(f)
+	h := l.accounts.Take(v.key, v.now)
+	v.a = h.V
+	v.open(h.Fresh)
+	if !v.banned() {
+		v.count()
+		v.close()
+	}
+	h.Free()
+	v.tell()
+	switch {
+	case v.banned():
+		l.refused.Add(1)
+		return gate.Verdict{Reason: gate.Banned, Retry: time.Duration(v.p.ban - v.now)}
+	case v.p.shadow > v.now:
+		return gate.Verdict{Reason: gate.Admitted, Would: gate.Banned}
+	}
+	return gate.Admit
+}
+
+// count is the arrival: where from, and how many others came from there.
+func (v *visitor) count() {
+	f, r, a := v.f, v.r, v.a
+	address, network := f.HashIP(), v.l.network(f)
+	a.from(network)
+	c := v.class()
+	here := uint32(address>>32) | 1
+	known := a.here == here && a.class == c
+	seen := Seen{Network: network, Networks: a.networks()}
+	b := f.Sale.Behaviour
+	if r.Accounts != (rules.Steps{}) || b != nil && b.Shared > 0 {
+		seen.Accounts = count(v.l.addresses, address, v.key, c, known, r.Accounts, r, v.now, v.pane).count
+	}
+	if r.Network != (rules.Steps{}) {
+		count(v.l.networks, network, v.key, c, known, r.Network, r, v.now, v.pane)
+	}
+	a.here, a.class = here, c
+	if n := r.Addresses; n != (rules.Steps{}) {
+		v.climb(rules.ByAddresses, n.Rung(seen.Networks))
+	}
+	if v.l.score != nil && b != nil {
+		seen.Looked, _ = a.looked(v.now, r)
+		v.scored(v.l.score.Asked(f, seen, &a.notes), b.Enforce)
+	}
+}
+
+// scored is what the points lead to. Points that have led to a ban do not lead to another.
+func (v *visitor) scored(points int, enforce bool) {
+	rung := v.r.Score.Rung(points)
+	switch {
+	case rung == rules.RungBan && points <= int(v.p.spent):
+		rung = rules.RungChallenge
+	case rung == rules.RungBan && enforce && !v.banned():
+		v.p.spent = uint8(min(points, 255))
+	}
+	if enforce {
+		v.climb(rules.ByScore, rung)
+	} else if rung == rules.RungBan {
+		v.p.shadow, v.p.shadowBy, v.put = v.now+int64(v.r.For), rules.ByScore, true
+		v.p.forget = max(v.p.forget, v.p.shadow+window(v.r))
+	}
+}
