@@ -15,12 +15,15 @@ const patience = 3
 
 // visitor is one account while its record is locked.
 type visitor struct {
-	l      *Ladder
-	f      *gate.Facts
-	r      *rules.Ladder
-	key    uint64
-	now    int64
-	pane   uint32
+	l    *Ladder
+	f    *gate.Facts
+	r    *rules.Ladder
+	key  uint64
+	now  int64
+	pane uint32
+
+	address, network uint64 // while it arrives
+
 	a      *account
 	p      penalty
 	put    bool         // p has changed
@@ -159,6 +162,15 @@ func (v *visitor) cleared() bool {
 // arrive counts a request and says whether its account is banned.
 func (l *Ladder) arrive(f *gate.Facts) gate.Verdict {
 	v := l.visitor(f)
+	l.accounts.Warm(v.key)
+	v.address, v.network = f.HashIP(), l.network(f)
+	byAddress, byNetwork := v.counts()
+	if byAddress {
+		l.addresses.Warm(v.address)
+	}
+	if byNetwork {
+		l.networks.Warm(v.network)
+	}
 	h := l.accounts.Take(v.key, v.now)
 	v.a = h.V
 	v.open(h.Fresh)
@@ -178,21 +190,27 @@ func (l *Ladder) arrive(f *gate.Facts) gate.Verdict {
 	return gate.Admit
 }
 
+// counts says which places are counted at.
+func (v *visitor) counts() (address, network bool) {
+	b := v.f.Sale.Behaviour
+	return v.r.Accounts != (rules.Steps{}) || b != nil && b.Shared > 0, v.r.Network != (rules.Steps{})
+}
+
 // count is the arrival: where from, and how many others came from there.
 func (v *visitor) count() {
 	f, r, a := v.f, v.r, v.a
-	address, network := f.HashIP(), v.l.network(f)
-	a.from(network)
+	a.from(v.network)
 	c := v.class()
-	here := uint32(address>>32) | 1
+	here := uint32(v.address>>32) | 1
 	known := a.here == here && a.class == c
-	seen := Seen{Network: network, Networks: a.networks()}
+	seen := Seen{Network: v.network, Networks: a.networks()}
 	b := f.Sale.Behaviour
-	if r.Accounts != (rules.Steps{}) || b != nil && b.Shared > 0 {
-		seen.Accounts = count(v.l.addresses, address, v.key, c, known, r.Accounts, r, v.now, v.pane).count
+	byAddress, byNetwork := v.counts()
+	if byAddress {
+		seen.Accounts = count(v.l.addresses, v.address, v.key, c, known, r.Accounts, r, v.now, v.pane).count
 	}
-	if r.Network != (rules.Steps{}) {
-		count(v.l.networks, network, v.key, c, known, r.Network, r, v.now, v.pane)
+	if byNetwork {
+		count(v.l.networks, v.network, v.key, c, known, r.Network, r, v.now, v.pane)
 	}
 	a.here, a.class = here, c
 	if n := r.Addresses; n != (rules.Steps{}) {

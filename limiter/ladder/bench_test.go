@@ -14,28 +14,30 @@ import (
 type crowd struct {
 	f    gate.Facts
 	name [8]byte
-	from int
+
+	accounts, from int
 }
 
 // next is as a connection does it: one request's facts after another's, in the same memory.
 func (c *crowd) next(i int) *gate.Facts {
-	who := int(uint32(i) * 2654435761 >> 12) // every number below 1<<20, as if by chance
+	who := int(uint32(i)*2654435761>>12) % c.accounts // as if by chance
 	f := gate.Facts{At: c.f.At, Sale: c.f.Sale, Account: churned(&c.name, who), IP: address(who % c.from * 7)}
 	f.Hash()
 	c.f = f
 	return &c.f
 }
 
-func newCrowd(r *rules.Ladder, b *rules.Behaviour, from int) *crowd {
-	return &crowd{f: gate.Facts{At: time.Now(), Sale: &rules.Sale{Name: "s", Ladder: r, Behaviour: b}}, from: from}
+func newCrowd(r *rules.Ladder, from int) *crowd {
+	return &crowd{f: gate.Facts{At: time.Now(), Sale: &rules.Sale{Name: "s", Ladder: r}}, accounts: 1 << 20, from: from}
 }
 
 // BenchmarkRefusal is what a request costs that another gate refuses: Admit and Decided, among a
 // million accounts. Subtract "facts".
 func BenchmarkRefusal(b *testing.B) {
-	f := func(name string, r *rules.Ladder, from int, told gate.Reason, behaviour *rules.Behaviour, score Scorer) {
+	f := func(name string, r *rules.Ladder, from int, told gate.Reason, accounts int) {
 		b.Run(name, func(b *testing.B) {
-			l, c := New(Options{Accounts: 1 << 21, Score: score}), newCrowd(r, behaviour, from)
+			l, c := New(Options{Accounts: 1 << 21}), newCrowd(r, from)
+			c.accounts = accounts
 			d, g := gate.Decision{Reason: told}, l.Gate()
 			for i := range 1 << 21 {
 				g.Admit(context.Background(), c.next(i))
@@ -54,17 +56,18 @@ func BenchmarkRefusal(b *testing.B) {
 	all.Strikes = rules.Steps{Ban: 1 << 20}
 	account := all
 	account.Accounts, account.Network = rules.Steps{}, rules.Steps{}
-	f("facts", nil, 40_000, gate.SoldOut, nil, nil)
-	f("accounts/sold out", &account, 40_000, gate.SoldOut, nil, nil)
-	f("all/sold out", &all, 40_000, gate.SoldOut, nil, nil)
-	f("all/rate limited", &all, 40_000, gate.RateLimited, nil, nil)
-	f("all/own address each", &all, 1<<20, gate.SoldOut, nil, nil)
-	f("all/one address", &all, 1, gate.SoldOut, nil, nil)
+	f("facts", nil, 40_000, gate.SoldOut, 1<<20)
+	f("accounts/sold out", &account, 40_000, gate.SoldOut, 1<<20)
+	f("all/sold out", &all, 40_000, gate.SoldOut, 1<<20)
+	f("all/rate limited", &all, 40_000, gate.RateLimited, 1<<20)
+	f("all/own address each", &all, 1<<20, gate.SoldOut, 1<<20)
+	f("all/a thousand accounts", &all, 1000, gate.SoldOut, 1000)
+	f("all/one address", &all, 1, gate.SoldOut, 1<<20)
 }
 
 // BenchmarkMap is the yardstick: one look into a bare map of as many accounts, by hash.
 func BenchmarkMap(b *testing.B) {
-	c := newCrowd(nil, nil, 1<<20)
+	c := newCrowd(nil, 1<<20)
 	m := make(map[uint64][100]byte, 1<<20)
 	for i := range 1 << 21 {
 		m[c.next(i).HashAccount()] = [100]byte{}

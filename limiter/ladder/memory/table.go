@@ -36,8 +36,9 @@ type Table[V any] struct {
 
 type bucket[V any] struct {
 	mu     sync.Mutex
-	tick   uint32 // counts uses
-	news   uint32 // counts newcomers, for ageing
+	warm   atomic.Uint32 // never written
+	tick   uint32        // counts uses
+	news   uint32        // counts newcomers, for ageing
 	keys   [ways]uint64
 	used   [ways]uint32 // tick of the last use
 	freq   [ways]uint8
@@ -83,6 +84,13 @@ func (t *Table[V]) Take(key uint64, now int64) Held[V] {
 	b.keys[i], b.used[i], b.freq[i], b.values[i] = key, b.tick, satAdd(uint8(min(t.often.Estimate(key), 255)), 1), zero
 	t.size.Add(1)
 	return Held[V]{V: &b.values[i], Fresh: true, b: b}
+}
+
+// Warm begins to fetch what Take will need of a key. A lock waits for its own memory and lets
+// nothing else be fetched meanwhile, so of several tables it pays to warm all, then take.
+func (t *Table[V]) Warm(key uint64) {
+	_, b := t.find(key)
+	b.warm.Load()
 }
 
 // Look locks the key's value if it is here, and counts nothing. Free is owed.
