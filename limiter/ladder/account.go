@@ -10,10 +10,12 @@ const (
 	netSlots = 8 // networks of one account that are told apart
 )
 
-// account is what is remembered of one account of one sale, in 100 bytes.
+// account is what is remembered of one account of one sale, in 120 bytes.
 type account struct {
 	pane     uint32 // of all counts
 	here     uint32 // the address it was last counted at in this pane; 0: nowhere
+	hereMs   uint32 // and when
+	crowd    uint16 // how many were counted there
 	firstMs  uint32 // when it first and last looked at the page; 0: it did not
 	lastMs   uint32
 	clearMs  uint32 // its newest clearance; 0: none

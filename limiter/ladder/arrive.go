@@ -3,6 +3,7 @@ package ladder
 import (
 	"time"
 
+	"penstock/limiter/ladder/memory"
 	"penstock/proxy/gate"
 	"penstock/rules"
 )
@@ -15,15 +16,12 @@ const patience = 3
 
 // visitor is one account while its record is locked.
 type visitor struct {
-	l    *Ladder
-	f    *gate.Facts
-	r    *rules.Ladder
-	key  uint64
-	now  int64
-	pane uint32
-
-	address, network uint64 // while it arrives
-
+	l      *Ladder
+	f      *gate.Facts
+	r      *rules.Ladder
+	key    uint64
+	now    int64
+	pane   uint32
 	a      *account
 	p      penalty
 	put    bool         // p has changed
@@ -163,19 +161,20 @@ func (v *visitor) cleared() bool {
 func (l *Ladder) arrive(f *gate.Facts) gate.Verdict {
 	v := l.visitor(f)
 	l.accounts.Warm(v.key)
-	v.address, v.network = f.HashIP(), l.network(f)
+	address, network := f.HashIP(), l.network(f)
 	byAddress, byNetwork := v.counts()
 	if byAddress {
-		l.addresses.Warm(v.address)
+		l.addresses.Warm(address)
 	}
 	if byNetwork {
-		l.networks.Warm(v.network)
+		l.networks.Warm(network)
 	}
 	h := l.accounts.Take(v.key, v.now)
 	v.a = h.V
 	v.open(h.Fresh)
 	if !v.banned() {
-		v.count()
+		v.count(address, network)
+		v.score(network)
 		v.close()
 	}
 	h.Free()
@@ -196,30 +195,57 @@ func (v *visitor) counts() (address, network bool) {
 	return v.r.Accounts != (rules.Steps{}) || b != nil && b.Shared > 0, v.r.Network != (rules.Steps{})
 }
 
+// recently is for how long an account that has been counted at a place is not counted again:
+// nothing would be different but the ends of verdicts, by as little.
+const recentlyMs = 250
+
 // count is the arrival: where from, and how many others came from there.
-func (v *visitor) count() {
-	f, r, a := v.f, v.r, v.a
-	a.from(v.network)
-	c := v.class()
-	here := uint32(v.address>>32) | 1
+func (v *visitor) count(address, network uint64) {
+	a, r := v.a, v.r
+	c, here, ms := v.class(), uint32(address>>32)|1, millis(v.now)
 	known := a.here == here && a.class == c
-	seen := Seen{Network: v.network, Networks: a.networks()}
-	b := f.Sale.Behaviour
+	if known && ms-a.hereMs < recentlyMs {
+		return
+	}
+	a.from(network)
 	byAddress, byNetwork := v.counts()
 	if byAddress {
-		seen.Accounts = count(v.l.addresses, v.address, v.key, c, known, r.Accounts, r, v.now, v.pane).count
+		a.crowd = uint16(min(v.at(v.l.addresses, address, c, known, r.Accounts), 1<<16-1))
 	}
 	if byNetwork {
-		count(v.l.networks, v.network, v.key, c, known, r.Network, r, v.now, v.pane)
+		v.at(v.l.networks, network, c, known, r.Network)
 	}
-	a.here, a.class = here, c
+	a.here, a.hereMs, a.class = here, ms, c
 	if n := r.Addresses; n != (rules.Steps{}) {
-		v.climb(rules.ByAddresses, n.Rung(seen.Networks))
+		v.climb(rules.ByAddresses, n.Rung(a.networks()))
 	}
-	if v.l.score != nil && b != nil {
-		seen.Looked, _ = a.looked(v.now, r)
-		v.scored(v.l.score.Asked(f, seen, &a.notes), b.Enforce)
+}
+
+// at makes the account one of those at a place, or takes it out where it is vouched for, and
+// says how many there are. known says that it has been counted there in this pane as it is.
+func (v *visitor) at(t *memory.Table[place], key uint64, c class, known bool, s rules.Steps) int {
+	h := t.Take(key, v.now)
+	defer h.Free()
+	switch {
+	case h.V == nil:
+		return 0
+	case c == vouched:
+		h.V.set.Remove(v.key, v.pane)
+	case !known || h.Fresh:
+		h.V.set.Add(v.key, c == light, v.pane)
 	}
+	return h.V.judge(s, v.r, v.now, v.pane)
+}
+
+// score asks what the behaviour is worth.
+func (v *visitor) score(network uint64) {
+	b := v.f.Sale.Behaviour
+	if v.l.score == nil || b == nil {
+		return
+	}
+	seen := Seen{Network: network, Networks: v.a.networks(), Accounts: int(v.a.crowd)}
+	seen.Looked, _ = v.a.looked(v.now, v.r)
+	v.scored(v.l.score.Asked(v.f, seen, &v.a.notes), b.Enforce)
 }
 
 // scored is what the points lead to. Points that have led to a ban do not lead to another.

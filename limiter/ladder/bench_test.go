@@ -21,7 +21,7 @@ type crowd struct {
 // next is as a connection does it: one request's facts after another's, in the same memory.
 func (c *crowd) next(i int) *gate.Facts {
 	who := int(uint32(i)*2654435761>>12) % c.accounts // as if by chance
-	f := gate.Facts{At: c.f.At, Sale: c.f.Sale, Account: churned(&c.name, who), IP: address(who % c.from * 7)}
+	f := gate.Facts{At: c.f.At.Add(time.Microsecond), Sale: c.f.Sale, Account: churned(&c.name, who), IP: address(who % c.from * 7)}
 	f.Hash()
 	c.f = f
 	return &c.f

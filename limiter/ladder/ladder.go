@@ -102,6 +102,7 @@ type Ladder struct {
 	banned func(f *gate.Facts, by rules.Signal, until time.Time)
 	start  time.Time
 	seed   maphash.Seed
+	keys   [3]uint64
 	last   atomic.Pointer[named]
 
 	accounts  *memory.Table[account]
@@ -124,6 +125,9 @@ func New(o Options) *Ladder {
 		o.Addresses = Addresses
 	}
 	l := &Ladder{score: o.Score, banned: o.Banned, start: time.Now(), seed: maphash.MakeSeed()}
+	for i := range l.keys {
+		l.keys[i] = maphash.Bytes(l.seed, []byte{byte(i)})
+	}
 	l.accounts = memory.NewTable(o.Accounts, nil, l.forgotten)
 	l.addresses = memory.NewTable[place](o.Addresses, pinned, nil)
 	l.networks = memory.NewTable[place](o.Addresses/4, pinned, nil)
