@@ -217,11 +217,13 @@ const leastTogether = 4
 func (l *linker) opening(s []visitor, wide bool) error {
 	known := map[uint64]bool{}
 	s = slices.DeleteFunc(s, func(v visitor) bool {
-		twice := wide && v.first >= 0 && known[v.ref]
+		if v.first < 0 || v.first >= horizon || known[v.ref] {
+			return true
+		}
 		if wide {
 			known[v.ref] = true
 		}
-		return twice || v.first < 0 || v.first >= horizon
+		return false
 	})
 	from, most := 0, 0
 	for i, j := 0, 0; j < len(s); j++ {

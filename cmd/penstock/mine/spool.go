@@ -245,7 +245,11 @@ func (s *spool) sorted(r *sorter, i int, see func(rec []byte) error) error {
 
 // fill loads blocks into the arena and sorts them.
 func (s *spool) fill(r *sorter, blocks []extent) (err error) {
-	r.arena, r.items = r.arena[:0], r.items[:0]
+	size := 0
+	for _, x := range blocks {
+		size += x.length
+	}
+	r.arena, r.items = slices.Grow(r.arena[:0], size), r.items[:0]
 	for _, x := range blocks {
 		if r.arena, err = s.load(r.arena, x); err != nil {
 			return err
