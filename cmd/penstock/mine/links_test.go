@@ -6,20 +6,18 @@ import (
 	"testing"
 )
 
-// score is what an account comes to.
-func score(t *testing.T, r *Result, name string) (score int, why string) {
+// scores are what accounts come to, and why.
+func scores(t *testing.T, r *Result) map[string]Ranked {
 	t.Helper()
-	found := false
-	r.Ranked(t.Context(), 0, 0, func(a *Ranked) error {
-		if a.Name == name {
-			score, why, found = a.Score, a.Reasons, true
-		}
+	all := map[string]Ranked{}
+	err := r.Ranked(t.Context(), 0, 0, func(a *Ranked) error {
+		all[a.Name] = Ranked{Score: a.Score, Reasons: a.Reasons}
 		return nil
 	})
-	if !found {
-		t.Fatalf("%s is not ranked", name)
+	if err != nil || len(all) != r.Accounts {
+		t.Fatalf("%d accounts of %d, %v", len(all), r.Accounts, err)
 	}
-	return score, why
+	return all
 }
 
 func mineOf(t *testing.T, p *people) *Result {
@@ -34,9 +32,9 @@ func TestOneRingAmongPeopleOfOneAddress(t *testing.T) {
 	p.honest(300, 60, 0, 0)
 	p.house("house", 60, "192.0.2.7") // the office's
 	r := mineOf(t, p)
-	for acct, kind := range p.kinds {
-		if s, why := score(t, r, acct); (s >= Threshold) != (kind == "house") {
-			t.Errorf("%s: %d: %s", acct, s, why)
+	for acct, a := range scores(t, r) {
+		if (a.Score >= Threshold) != (p.kinds[acct] == "house") {
+			t.Errorf("%s: %d: %s", acct, a.Score, a.Reasons)
 		}
 	}
 }
@@ -67,11 +65,10 @@ func TestAPageThatPressesAtTheOpening(t *testing.T) {
 	if len(r.Rings) > 0 {
 		t.Errorf("rings %v", r.Rings)
 	}
-	for acct := range p.kinds {
-		if s, why := score(t, r, acct); s >= Threshold {
-			t.Errorf("%s: %d: %s", acct, s, why)
+	for acct, a := range scores(t, r) {
+		if a.Score >= Threshold {
+			t.Errorf("%s: %d: %s", acct, a.Score, a.Reasons)
 		}
-		break
 	}
 }
 
@@ -100,11 +97,11 @@ func TestChallengesIgnoredAndSolved(t *testing.T) {
 			p.acts = append(p.acts, act{t, p.sale, acct, "10.0.0.1", "buy", reason, ""})
 		}
 	}
-	r := mineOf(t, p)
-	if s, why := score(t, r, "c:ignores"); s != ignoredPoints || why != "ignored 5 challenges" {
-		t.Errorf("ignores: %d: %s", s, why)
+	all := scores(t, mineOf(t, p))
+	if a := all["c:ignores"]; a.Score != ignoredPoints || a.Reasons != "ignored 5 challenges" {
+		t.Errorf("ignores: %d: %s", a.Score, a.Reasons)
 	}
-	if s, why := score(t, r, "c:solves"); s != 0 {
-		t.Errorf("solves: %d: %s", s, why)
+	if a := all["c:solves"]; a.Score != 0 {
+		t.Errorf("solves: %d: %s", a.Score, a.Reasons)
 	}
 }
