@@ -102,7 +102,7 @@ type Lease struct {
 	Key     uint64        // of sale and account, the same at all gateways
 	Running int           // requests in flight
 	Owed    time.Duration // what it was charged since it was told of first; it only grows
-	Debt    time.Duration // what it still owes, of charges by all
+	Debt    time.Duration // what it would still owe, had nobody else charged it
 }
 
 // Store is where gateways meet. It is safe for use by many; an error says that nothing is
