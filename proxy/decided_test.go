@@ -75,7 +75,6 @@ func TestWatcherHearsOnceOfEveryRequestOfASale(t *testing.T) {
 
 func TestWatcherHearsOfWhatOnlyWatches(t *testing.T) {
 	off := map[int]func(*rules.Set){
-		ban:             func(s *rules.Set) { s.Bans.Enforce = false },
 		ladder:          func(s *rules.Set) { s.Sales[0].Ladder = &rules.Ladder{} },
 		eligible:        func(s *rules.Set) { s.Sales[0].Require.Enforce = false },
 		rateAccount:     func(s *rules.Set) { s.Sales[0].Limits.Account.Enforce = false },

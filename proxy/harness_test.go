@@ -183,8 +183,8 @@ func sale() *rules.Sale {
 
 func ruleSet(origin string, sales ...*rules.Sale) *rules.Set {
 	return &rules.Set{
-		ClientIPHeader: "X-Forwarded-For", Bans: rules.Bans{Enforce: true},
-		Client: rules.Client{Header: 10 * time.Second, Body: 10 * time.Second, Idle: 30 * time.Second, MaxHeader: 16 << 10, MaxBody: 1 << 20},
+		ClientIPHeader: "X-Forwarded-For",
+		Client:         rules.Client{Header: 10 * time.Second, Body: 10 * time.Second, Idle: 30 * time.Second, MaxHeader: 16 << 10, MaxBody: 1 << 20},
 		Origin: rules.Origin{
 			Network: "tcp", Address: origin, MaxConcurrency: 64, ConnectTimeout: time.Second,
 			ResponseTimeout: 5 * time.Second, IdleBodyTimeout: 5 * time.Second,

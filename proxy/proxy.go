@@ -239,8 +239,6 @@ func (r *request) watched(i int) bool {
 	}
 	enforced := s.Enforce
 	switch i {
-	case ban:
-		enforced = enforced && r.set.Bans.Enforce
 	case ladder:
 		enforced = enforced && (s.Ladder == nil || s.Ladder.Enforce)
 	case eligible:

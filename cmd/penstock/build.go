@@ -31,6 +31,8 @@ type gateway struct {
 	set      atomic.Pointer[rules.Set] // in use
 	store    stock.Store               // nil: no sale has stock
 	stock    *stock.Stock              // nil: as above
+	own      *embedded.Store           // nil: the store is another one
+	cheats   *cheats
 	shedder  *shedder.Shedder
 	proxy    *proxy.Proxy
 	warmer   *warmer
@@ -100,7 +102,13 @@ func build(ctx context.Context, set *rules.Set, log *slog.Logger) (*gateway, err
 	if err != nil {
 		return nil, err
 	}
-	g.proxy = proxy.New(proxy.Options{Gates: gates, Secret: secret, Log: log, Registry: g.registry})
+	if g.cheats, err = newCheats(ctx, set, secret, g.own, g.shedder.Stats, log); err != nil {
+		return nil, err
+	}
+	g.cheats.gates(&gates)
+	g.proxy = proxy.New(proxy.Options{
+		Gates: gates, Challenger: g.cheats.desk, Watcher: g.cheats, Secret: secret, Log: log, Registry: g.registry,
+	})
 	g.proxy.Use(set)
 	g.warmer = g.newWarmer()
 	g.register()
@@ -118,7 +126,7 @@ func (g *gateway) openStore(s rules.Store) error {
 		if err != nil {
 			return err
 		}
-		g.store = newTimedStore(own, g.registry)
+		g.own, g.store = own, newTimedStore(own, g.registry)
 	}
 	return nil
 }
@@ -189,6 +197,7 @@ func (g *gateway) reload(ctx context.Context, next *rules.Set) error {
 		}
 	}
 	g.shedder.Configure(next.Origin)
+	g.cheats.use(next)
 	g.proxy.Use(next)
 	g.set.Store(next)
 	return nil

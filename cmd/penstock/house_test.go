@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"proxy/upstream":        {"penstock/proxy/socket", "golang.org/x/sys/unix"},
 	"proxy/socket":          {"golang.org/x/sys/unix"},
 	"proxy/pages":           {},
-	"proxy/decisions":       {"penstock/proxy/gate", "penstock/rules"},
+	"proxy/decisions":       {"penstock/proxy/gate", "penstock/rules", "github.com/hashicorp/golang-lru/v2"},
 	"proxy/cache":           {"penstock/rules", "github.com/hashicorp/golang-lru/v2/simplelru"},
 	"proxy/resolve":         {"penstock/proxy/gate", "penstock/rules"},
 	"proxy/verify":          {"penstock/rules"},

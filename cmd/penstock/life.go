@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -59,7 +60,7 @@ type life struct {
 func (l *life) begin() {
 	set := l.set.Load()
 	l.failed, l.upgrades = make(chan error, 3), make(chan upgradeOrder)
-	work := []func(context.Context){l.shedder.Run, l.warmer.run}
+	work := append(l.cheats.work(), l.shedder.Run, l.warmer.run)
 	if l.stock != nil {
 		work = append(work, l.stock.Run)
 	}
@@ -163,8 +164,9 @@ func (l *life) close() (err error) {
 	l.keeping()
 	l.desk.Close()
 	l.probes.Close()
+	err = l.cheats.close()
 	if l.store != nil {
-		err = l.store.Close()
+		err = errors.Join(err, l.store.Close())
 	}
 	l.log.Info("stopped")
 	return err

@@ -91,7 +91,10 @@ func live(l *life, set *rules.Set, log *slog.Logger) (again *rules.Set, err erro
 		for _, s := range l.sockets.all() {
 			s.leave()
 		}
-		go l.drainRest() // of what needs no store
+		go func() {
+			l.drainRest() // of what needs no store
+			l.cheats.close()
+		}()
 		return l.set.Load(), err
 	case handedOver:
 		l.drainRest()
