@@ -49,6 +49,7 @@ const (
 	soundsPlayed
 	answeredRight
 	answeredWrong
+	answeredEarly
 	answeredLate
 	answeredTwice
 	answeredForeign
@@ -57,7 +58,7 @@ const (
 	challengeEvents
 )
 
-var challengeEventNames = [challengeEvents]string{"shown", "image", "sound", "solved", "wrong", "late", "spent", "foreign", "unchecked", "busy"}
+var challengeEventNames = [challengeEvents]string{"shown", "image", "sound", "solved", "wrong", "early", "late", "spent", "foreign", "unchecked", "busy"}
 
 // newChallenges is nil where nobody makes challenges.
 func newChallenges(o *Options) *challenges {
@@ -89,6 +90,7 @@ type puzzle struct {
 	Token     string        `json:"token"`
 	Level     uint8         `json:"level"`
 	Until     time.Time     `json:"until"`
+	Wait      int64         `json:"wait_ms,omitempty"`
 	Seed      string        `json:"seed,omitempty"`
 	Parts     int           `json:"parts,omitempty"`
 	Bits      int           `json:"bits,omitempty"`
@@ -112,7 +114,7 @@ type puzzleWidget struct {
 }
 
 func shape(z *gate.Puzzle) *puzzle {
-	out := &puzzle{Token: z.Token, Level: z.Level, Until: z.Until.UTC(), AnswerURL: answerPath}
+	out := &puzzle{Token: z.Token, Level: z.Level, Until: z.Until.UTC(), Wait: z.Wait.Milliseconds(), AnswerURL: answerPath}
 	if z.Seed != "" {
 		out.Seed, out.Parts, out.Bits, out.Algorithm = z.Seed, z.Parts, z.Bits, "sha-256"
 	}

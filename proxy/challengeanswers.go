@@ -205,6 +205,7 @@ type notTakenFor struct {
 // notTaken are the words for answers, or tokens, that are not good.
 var notTaken = []notTakenFor{
 	{gate.ErrWrongAnswer, answeredWrong, 403, "That was not the right answer. Go back to the shop and press the button again: you get another one."},
+	{gate.ErrEarlyAnswer, answeredEarly, 503, "Nobody may answer so soon. Nothing is lost: send the same answer again in a moment."},
 	{gate.ErrLateAnswer, answeredLate, 403, "The answer came too late. Go back to the shop and press the button again: you get another one."},
 	{gate.ErrSpent, answeredTwice, 403, "This has been answered before. Go back to the shop and press the button again."},
 	{gate.ErrForeign, answeredForeign, 403, "This was asked of another browser, or yours keeps no cookies for this shop. Allow cookies, then go back to the shop and press the button again."},

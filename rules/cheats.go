@@ -181,6 +181,7 @@ type Challenge struct {
 	Remote   *Remote // instead of proof of work, where scripts run; nil: proof of work
 
 	Within  time.Duration // to answer in
+	Least   time.Duration // an answer counts no sooner than this after its challenge was made
 	Clears  time.Duration // how long a solution counts
 	Enforce bool
 }

@@ -41,7 +41,7 @@ func New() *Score {
 }
 
 const (
-	rotates   = 3  // networks from which on an account is one that rotates
+	rotates   = 2  // networks from which on an account is one that rotates
 	company   = 2  // others that rotate make a network one of a ring
 	crowd     = 20 // accounts that make an address shared, where the ladder has no step for it
 	most      = 100
@@ -96,8 +96,10 @@ func each(f *gate.Facts, seen ladder.Seen, n *note, found func(points int, by ru
 	if b.Reaction > 0 && n.sooner > 0 && f.At.Sub(f.Sale.Opens) < max(f.Sale.Ladder.Window, openedFor) {
 		if n.atOnce > 1 {
 			found(b.Reaction, atOpening)
-		} else {
+		} else if time.Duration(n.sooner-1)*time.Millisecond < b.Fastest {
 			found(b.Reaction, reaction)
+		} else {
+			found(b.Reaction/2, reaction)
 		}
 	}
 	if b.Regular > 0 && n.regular() {

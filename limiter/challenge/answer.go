@@ -42,7 +42,7 @@ func (d *Desk) Puzzle(f *gate.Facts, device string) gate.Puzzle {
 		until:   f.At.Add(min(c.Within, longest)),
 	}
 	rand.Read(t.nonce[:])
-	p := gate.Puzzle{Level: level, Until: t.until}
+	p := gate.Puzzle{Level: level, Until: t.until, Wait: c.Least}
 	if c.Remote != nil && !(c.Remote.Outage == rules.WorkInstead && d.down(f.Sale.Name, f.At)) {
 		t.ways, p.Remote = byRemote, c.Remote
 	} else {
@@ -65,6 +65,9 @@ func (d *Desk) Puzzle(f *gate.Facts, device string) gate.Puzzle {
 // before its provider is asked, and even if that then cannot be asked: a provider is asked
 // at most once for each challenge.
 //
+// One that comes before Least is over is not looked at, and spends nothing. That is for what
+// work cannot do: who has a thousand times the machine of a telephone is not first by it.
+//
 // A challenge made for no device may be answered from any: its account is in the token.
 func (d *Desk) Answer(ctx context.Context, a gate.Answer) (gate.Solved, error) {
 	now := time.Now()
@@ -80,6 +83,8 @@ func (d *Desk) Answer(ctx context.Context, a gate.Answer) (gate.Solved, error) {
 		return gate.Solved{}, gate.ErrForeign
 	case d.spent.Contains(t.nonce):
 		return gate.Solved{}, gate.ErrSpent
+	case s.rule.Least > 0 && now.Before(t.asked.Add(s.rule.Least)):
+		return gate.Solved{}, gate.ErrEarlyAnswer
 	}
 	switch {
 	case a.Work != "" && t.ways&byWork != 0:

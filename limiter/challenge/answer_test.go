@@ -107,6 +107,28 @@ func TestExpired(t *testing.T) {
 	})
 }
 
+// TestTooSoon: however fast somebody's machine, and whatever the way of answering; and what
+// came too soon is good when its time has come.
+func TestTooSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := phone()
+		s.Challenge.Least = 2 * time.Second
+		d := open(Options{}, s)
+		p := d.Puzzle(alice(s), "d")
+		if p.Wait != s.Challenge.Least {
+			t.Errorf("is told to wait %v, want %v", p.Wait, s.Challenge.Least)
+		}
+		a, text := answered(p, "d"), gate.Answer{Token: p.Token, Text: look(t, d, p), Device: "d"}
+		time.Sleep(2*time.Second - 1)
+		wrong(t, d, a, gate.ErrEarlyAnswer)
+		wrong(t, d, text, gate.ErrEarlyAnswer)
+		time.Sleep(1)
+		if _, err := d.Answer(t.Context(), a); err != nil {
+			t.Errorf("when its time has come: %v", err)
+		}
+	})
+}
+
 // TestTheLongestTimes: rules that ask for more than a key lasts get what it does.
 func TestTheLongestTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -29,6 +29,7 @@ type account struct {
 	lentIgn  uint8
 	kept     bool // it has a penalty
 	won      bool
+	told     bool // when it opens
 	notes    Notes
 }
 

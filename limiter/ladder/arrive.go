@@ -146,11 +146,23 @@ func (v *visitor) class() class {
 	if v.a.won || v.cleared() {
 		return vouched
 	}
-	if _, early := v.a.looked(v.now, v.r); early {
+	if _, early := v.a.looked(v.now, v.r); early && !v.quick() {
 		return light
 	}
 	return bare
 }
+
+// quick reports whether it asks as soon after the opening as few people do.
+func (v *visitor) quick() bool {
+	s := v.f.Sale
+	if s.Behaviour == nil || s.Opens.IsZero() {
+		return false
+	}
+	after := v.f.At.Sub(s.Opens)
+	return after >= 0 && after < quickly*s.Behaviour.Fastest
+}
+
+const quickly = 2
 
 func (v *visitor) cleared() bool {
 	at := v.f.Cleared.At

@@ -75,7 +75,7 @@ func TestChurnFlushesAndLaundersNobody(t *testing.T) {
 		if _, _, owed := s.l.Owes(s.facts(fmt.Sprintf("c:struck%d", i), address(1<<24-2))); !owed {
 			t.Fatalf("struck account %d owes nothing any more", i)
 		}
-		if e := s.l.explain(s.facts(fmt.Sprintf("c:person%d", i), address(1<<24-3))); !e.Looked {
+		if e := s.l.Stands(s.facts(fmt.Sprintf("c:person%d", i), address(1<<24-3))); !e.Looked {
 			t.Fatalf("person %d is not known to have looked", i)
 		}
 	}
@@ -112,7 +112,7 @@ func TestForgottenStrikesComeBack(t *testing.T) {
 	if h.V != nil {
 		t.Fatal("the account was not forgotten: the test reaches nothing")
 	}
-	if e := s.l.explain(s.facts("c:a", address(1))); e.Signals[0].Count < 3 {
+	if e := s.l.Stands(s.facts("c:a", address(1))); e.Signals[0].Count < 3 {
 		t.Errorf("it comes back with %d strikes, want 3", e.Signals[0].Count)
 	}
 }
@@ -170,7 +170,7 @@ func TestConcurrent(t *testing.T) {
 					l.Decided(&gate.Decision{Facts: f, Reason: gate.InFlight})
 				}
 				l.Owes(f)
-				l.explain(f)
+				l.Stands(f)
 			}
 		})
 	}

@@ -24,9 +24,16 @@ func (l *Ladder) Decided(d *gate.Decision) {
 }
 
 func (v *visitor) decided(d *gate.Decision) {
-	if d.Step == gate.Looks {
+	switch {
+	case d.Step == gate.Looks:
 		v.a.looks(v.now, v.r)
-	} else if !v.banned() {
+		v.a.from(v.l.network(v.f)) // who looks from one network and asks from another has both
+	case d.Reason == gate.NotOpen && !v.banned(): // refused before the ladder saw it
+		network := v.l.network(v.f)
+		v.count(v.f.HashIP(), network)
+		v.score(network)
+		v.against(d)
+	case !v.banned():
 		v.against(d)
 	}
 	v.a.won = v.a.won || d.Won
@@ -34,7 +41,7 @@ func (v *visitor) decided(d *gate.Decision) {
 
 // tells reports whether a decision says anything of who asked: most refusals do not.
 func tells(d *gate.Decision) bool {
-	return d.Step == gate.Looks || d.Won || strikes(d.Reason) || strikes(d.Would) || d.Reason == gate.Challenge
+	return d.Step == gate.Looks || d.Won || strikes(d.Reason) || strikes(d.Would) || d.Reason == gate.Challenge || d.Reason == gate.NotOpen
 }
 
 // against counts strikes and ignored challenges.
@@ -43,6 +50,13 @@ func (v *visitor) against(d *gate.Decision) {
 	case strikes(d.Reason) || strikes(d.Would):
 		v.a.strikes.add(1)
 		v.climb(rules.ByStrikes, v.r.Strikes.Rung(v.a.strikes.sum()))
+	case d.Reason == gate.NotOpen:
+		// Whoever asks has been told when it opens, but for the first time.
+		if v.a.told {
+			v.a.strikes.add(1)
+			v.climb(rules.ByStrikes, v.r.Strikes.Rung(v.a.strikes.sum()))
+		}
+		v.a.told = true
 	case d.Reason == gate.Challenge && (v.a.clearMs == 0 || int32(millis(v.now)-v.a.clearMs) > 0):
 		v.a.ignored.add(1)
 		n := v.a.ignored.sum()

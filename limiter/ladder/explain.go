@@ -36,10 +36,11 @@ type Count struct {
 // Explain says where an account stands in a sale, now, when it comes from ip. It counts nothing,
 // and knows of no clearance: what a clearance vouches for is owed here.
 func (l *Ladder) Explain(sale *rules.Sale, account string, ip netip.Addr) Standing {
-	return l.explain(&gate.Facts{At: time.Now(), Sale: sale, Account: account, IP: ip})
+	return l.Stands(&gate.Facts{At: time.Now(), Sale: sale, Account: account, IP: ip})
 }
 
-func (l *Ladder) explain(f *gate.Facts) Standing {
+// Stands says the same of who asks with f, at f.At.
+func (l *Ladder) Stands(f *gate.Facts) Standing {
 	if f.Sale == nil || f.Sale.Ladder == nil || f.Account == "" {
 		return Standing{}
 	}

@@ -144,7 +144,7 @@ func TestStrikesClimbAndEnd(t *testing.T) {
 func TestOtherRefusalsAreNoStrikes(t *testing.T) {
 	s := newScene(t, Options{})
 	for _, r := range gate.Reasons() {
-		if r != gate.RateLimited && r != gate.InFlight && r != gate.Challenge {
+		if r != gate.RateLimited && r != gate.InFlight && r != gate.Challenge && r != gate.NotOpen {
 			for range 20 {
 				s.told("c:a", address(1), r)
 			}
@@ -155,6 +155,48 @@ func TestOtherRefusalsAreNoStrikes(t *testing.T) {
 		s.l.Decided(&gate.Decision{Facts: s.facts("c:b", address(2)), Reason: gate.SoldOut, Would: gate.RateLimited})
 	}
 	s.want("c:b", address(2), gate.Banned, 1, true)
+}
+
+// TestWhoKeepsAskingBeforeTheOpening: the first time nobody knows when it opens.
+func TestWhoKeepsAskingBeforeTheOpening(t *testing.T) {
+	s := newScene(t, Options{})
+	s.told("c:a", address(1), gate.NotOpen)
+	if e := s.l.Stands(s.facts("c:a", address(1))); e.Signals[0].Count != 0 {
+		t.Errorf("the first time counts %+v, want no strike", e.Signals[0])
+	}
+	for range 7 {
+		s.told("c:a", address(1), gate.NotOpen)
+	}
+	if e := s.l.Stands(s.facts("c:a", address(1))); e.Signals[0].Count != 7 {
+		t.Errorf("eight times count %+v, want 7 strikes", e.Signals[0])
+	}
+}
+
+// TestQuickOnesCountWhole: who asks sooner than people do after the opening has only looked
+// at the page to look like one of them.
+func TestQuickOnesCountWhole(t *testing.T) {
+	for after, want := range map[time.Duration]int{100 * time.Millisecond: 9, 390 * time.Millisecond: 9, 410 * time.Millisecond: 1} {
+		s := newScene(t, Options{})
+		s.sale.Behaviour = &rules.Behaviour{Fastest: 200 * time.Millisecond}
+		s.sale.Opens = s.now.Add(time.Minute)
+		for i := range 9 {
+			f := s.facts(fmt.Sprint("c:", i), address(1))
+			s.l.Decided(&gate.Decision{Facts: f, Step: gate.Looks, Reason: gate.Admitted})
+		}
+		s.now = s.sale.Opens.Add(after)
+		for i := range 9 {
+			s.ask(fmt.Sprint("c:", i), address(1))
+		}
+		got := 0
+		for _, c := range s.l.Stands(s.facts("c:0", address(1))).Signals {
+			if c.Signal == rules.ByAccounts {
+				got = c.Count
+			}
+		}
+		if got != want {
+			t.Errorf("nine that looked and asked %v after the opening count %d, want %d", after, got, want)
+		}
+	}
 }
 
 func TestWindowForgets(t *testing.T) {

@@ -139,7 +139,7 @@ func TestOrderOfStrangersDoesNotMatter(t *testing.T) {
 				}
 			}
 			for i := range all {
-				all[i] = sc.l.explain(sc.facts(string(rune('a'+i)), address(1)))
+				all[i] = sc.l.Stands(sc.facts(string(rune('a'+i)), address(1)))
 				all[i].Signals = nil
 			}
 			return all

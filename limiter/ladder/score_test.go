@@ -43,7 +43,7 @@ func TestScoreThatOnlyWatches(t *testing.T) {
 	if _, _, owed := s.l.Owes(s.facts("c:a", address(1))); owed || len(s.bans) > 0 {
 		t.Errorf("owes %v, bans %v because of a score that only watches", owed, s.bans)
 	}
-	e := s.l.explain(s.facts("c:a", address(1)))
+	e := s.l.Stands(s.facts("c:a", address(1)))
 	if e.Would != rules.RungBan || e.Rung != rules.RungPass || e.Points != 90 || e.Reasons[0].Why != "because" {
 		t.Errorf("explained as %+v", e)
 	}

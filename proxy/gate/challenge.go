@@ -12,6 +12,7 @@ import (
 // What can be wrong with the answer to a challenge.
 var (
 	ErrWrongAnswer = errors.New("the answer is wrong")
+	ErrEarlyAnswer = errors.New("the answer is to be sent again later: nobody may answer so soon")
 	ErrLateAnswer  = errors.New("the challenge has run out")
 	ErrSpent       = errors.New("the challenge has been answered before")
 	ErrForeign     = errors.New("the challenge is not one of ours, or somebody else's")
@@ -25,8 +26,9 @@ var (
 type Puzzle struct {
 	Token   string // goes back with the answer
 	Level   uint8
-	Until   time.Time // answered by then
-	Seed    string    // of a proof of work; "": none is asked for
+	Until   time.Time     // answered by then
+	Wait    time.Duration // and no sooner than so long from now
+	Seed    string        // of a proof of work; "": none is asked for
 	Parts   int
 	Bits    int
 	Captcha bool          // Image and Sound of Token may be asked for

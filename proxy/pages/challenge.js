@@ -1,6 +1,6 @@
 var main = document.querySelector('main'), puzzle = JSON.parse(byID('puzzle').textContent);
 var bar = byID('bar'), say = byID('say'), again = byID('again'), typed = byID('typed');
-var repost = main.dataset.repost === '1', url = puzzle.answer_url, finished = false;
+var repost = main.dataset.repost === '1', url = puzzle.answer_url, finished = false, shown = Date.now();
 var goBack = repost ? ' Go back to the shop and press the button again.' : '';
 
 function byID(id) { return document.getElementById(id); }
@@ -87,7 +87,9 @@ function mine() {
 
 // The answer.
 function send(fields) {
+  var wait = shown + (puzzle.wait_ms || 0) - Date.now();
   tell('The answer is being checked.');
+  if (wait > 0) return setTimeout(function () { send(fields); }, wait + 50);
   fields.token = puzzle.token;
   ask(url, { method: 'POST', body: new URLSearchParams(fields) }).then(function (a) {
     if (a.status === 200) return ask(url + '?sale=' + encodeURIComponent(a.body.sale)).then(function (b) {

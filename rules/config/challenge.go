@@ -25,12 +25,14 @@ func challenge(v value) *rules.Challenge {
 	if v.node == nil {
 		return nil
 	}
+	least := v.at("least").duration(0)
 	return &rules.Challenge{
 		Everyone: v.at("of").choice("suspects", "everyone") == 1,
 		Work:     v.at("work").integer(leastWork, mostWork),
 		Captcha:  v.at("captcha").boolean(),
 		Remote:   remote(v.at("remote")),
-		Within:   v.at("within").duration(time.Second),
+		Within:   v.at("within").duration(least + time.Second),
+		Least:    least,
 		Clears:   v.at("clears").duration(time.Second),
 		Enforce:  v.at("enforce").boolean(),
 	}

@@ -77,9 +77,9 @@ func TestChallenges(t *testing.T) {
 			Script: "https://captcha.example:8443/a/b.js?c=d&e", Class: "widget", Field: "widget.answer", Verify: "http://[::1]:81/verify",
 			SiteKey: "site=1", Secret: secret, Timeout: 500 * time.Millisecond, Outage: rules.PassAll,
 		},
-		Within: 90 * time.Second, Clears: time.Hour,
+		Within: 90 * time.Second, Least: 2 * time.Second, Clears: time.Hour,
 	})
-	defaults := &rules.Challenge{Work: 65536, Captcha: true, Within: 5 * time.Minute, Clears: 30 * time.Minute, Enforce: true}
+	defaults := &rules.Challenge{Work: 65536, Captcha: true, Within: 5 * time.Minute, Least: 2 * time.Second, Clears: 30 * time.Minute, Enforce: true}
 	same(t, "defaults", s.Sales[1].Challenge, defaults)
 	same(t, "none", s.Sales[2].Challenge, (*rules.Challenge)(nil))
 	defaults.Remote = &rules.Remote{
@@ -114,7 +114,7 @@ func TestLadders(t *testing.T) {
 	})
 	same(t, "none", s.Sales[3].Ladder, (*rules.Ladder)(nil))
 	same(t, "every key of behaviour", s.Sales[0].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 1, Fastest: 2 * time.Millisecond, Regular: 3, NoPage: 4, Shared: 5, Ring: 6})
-	same(t, "defaults of behaviour", s.Sales[1].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 40, Fastest: 150 * time.Millisecond, Regular: 30, NoPage: 30, Shared: 20, Ring: 40, Enforce: true})
+	same(t, "defaults of behaviour", s.Sales[1].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 50, Fastest: 200 * time.Millisecond, Regular: 30, NoPage: 30, Shared: 20, Ring: 40, Enforce: true})
 	same(t, "no behaviour", s.Sales[2].Behaviour, (*rules.Behaviour)(nil))
 	same(t, "no page, no points for it", s.Sales[5].Behaviour.NoPage, 0)
 }

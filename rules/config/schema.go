@@ -141,7 +141,7 @@ var saleKeys = []key{
 	{name: "ladder", kids: ladderKeys},
 	{name: "behaviour", kids: []key{
 		{name: "page"},
-		{name: "reaction", def: "40"}, {name: "fastest", def: "150ms"},
+		{name: "reaction", def: "50"}, {name: "fastest", def: "200ms"},
 		{name: "regular", def: "30"}, {name: "no_page", def: "30"}, {name: "shared", def: "20"}, {name: "ring", def: "40"},
 		{name: "enforce", def: "true"},
 	}},
@@ -167,6 +167,7 @@ var challengeKeys = []key{
 		{name: "timeout", def: "2s"}, {name: "outage", def: "proof_of_work"},
 	}},
 	{name: "within", def: "5m"},
+	{name: "least", def: "2s"},
 	{name: "clears", def: "30m"},
 	{name: "enforce", def: "true"},
 }
