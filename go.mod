@@ -10,7 +10,9 @@ require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // in rehearsals: latencies with a known error, however long the tail
 	github.com/anishathalye/porcupine v1.3.1 // in tests: can what several callers were told have happened in some order?
 	github.com/dchest/captcha v1.1.0 // draws and speaks the digits of an image challenge: offline, no dependency of its own, and sound for who cannot see
+	github.com/dchest/siphash v1.2.3 // a keyed hash that is the same at every gateway; of the standard library none is
 	github.com/failsafe-go/failsafe-go v0.9.8 // in tests: how near to the origin's peak does another adaptive limiter come?
+	github.com/gaissmai/bart v0.30.0 // banned networks: the longest that an address is in, of 100,000, in 50 ns
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/prometheus/client_golang v1.25.0
@@ -22,11 +24,6 @@ require (
 	golang.org/x/sys v0.49.0
 	gopkg.in/yaml.v3 v3.0.1
 	pgregory.net/rapid v1.3.0
-)
-
-require (
-	github.com/dchest/siphash v1.2.3 // a keyed hash that is the same at every gateway; of the standard library none is
-	github.com/gaissmai/bart v0.30.0 // banned networks: the longest that an address is in, of 100,000, in 50 ns
 )
 
 require (

@@ -106,6 +106,9 @@ func (v *verb) run(ctx context.Context, o *options, out io.Writer) (ok bool, err
 	if err != nil {
 		return false, err
 	}
+	if v.group == "ban" {
+		return true, c.bans(ctx, v, o, out)
+	}
 	switch v.name {
 	case "show":
 		return true, c.show(ctx, o, out)

@@ -55,7 +55,7 @@ func command(args []string, out, errs io.Writer) int {
 	if name == "upgrade" {
 		return upgrade(args, out, errs)
 	}
-	if name == "stock" || name == "sale" {
+	if name == "stock" || name == "sale" || name == "ban" {
 		return operators(name, args, out, errs)
 	}
 	if name != "run" && name != "check" {

@@ -37,7 +37,7 @@ func (g *gateway) adminOptions(upgrade admin.Upgrade) admin.Options {
 			}
 			return all
 		},
-		Upgrade: upgrade,
+		Upgrade: upgrade, Bans: &banOffice{g.cheats.book}, Standings: &standings{g.cheats, g.set.Load},
 	}
 	if g.store != nil {
 		o.Sales = &office{desk: stock.NewDesk(g.store), set: g.set.Load, latched: g.stock.Latched}

@@ -1,6 +1,6 @@
 package main
 
-// The operators' commands: `penstock stock …` and `penstock sale …`. They ask the running
+// The operators' commands: `penstock stock …`, `penstock sale …` and `penstock ban …`. They ask the running
 // gateway's admin API, so they work wherever that can be reached, and never open a store.
 
 import (
@@ -40,6 +40,10 @@ var verbs = []verb{
 	{"sale", "close", nil, []string{"sale"}, "end the sale"},
 	{"sale", "open", nil, []string{"sale"}, "open it again"},
 	{"sale", "archive", nil, []string{"sale"}, "forget the sale's stock, so that its name is free"},
+	{"ban", "add", []string{"for"}, []string{"subject", "for"}, "keep an account, an address or a network out of every sale"},
+	{"ban", "remove", nil, []string{"subject"}, "lift a ban"},
+	{"ban", "list", nil, nil, "who is banned, until when, by whom and why"},
+	{"ban", "why", []string{"sale", "account", "ip"}, []string{"sale"}, "where an account or an address stands with a sale, and what put it there"},
 }
 
 // operatorsUsage lists them, one to a line.
@@ -50,12 +54,15 @@ func operatorsUsage() string {
 	}
 	return b.String() + `
   stock and sale take the sale's name, and -config FILE (or -admin HOST:PORT and
-  -token-file FILE); changes take -why TEXT and -by NAME; -json answers machines.
+  -token-file FILE); ban takes whom, "c:alice", 192.0.2.7 or 2001:db8::/48, with an end:
+  -for 24h, or -for ever; changes take -why TEXT and -by NAME; -json answers machines.
 `
 }
 
 // changes reports whether the command may change something.
-func (v *verb) changes() bool { return v.name != "show" && v.name != "reservations" }
+func (v *verb) changes() bool {
+	return !slices.Contains([]string{"show", "reservations", "list", "why"}, v.name)
+}
 
 // signed reports whether these options change something for certain.
 func (v *verb) signed(o *options) bool { return v.changes() && (v.name != "audit" || o.command.Apply) }
@@ -64,7 +71,8 @@ func (v *verb) signed(o *options) bool { return v.changes() && (v.name != "audit
 type options struct {
 	config, admin, tokenFile string
 	json                     bool
-	sale, stage, account     string
+	sale, stage, account     string // sale is whom a ban is of, where the command is about that
+	ip, banFor               string
 	orders                   string
 	window, freeMissing      time.Duration
 	command                  admin.Command
@@ -121,12 +129,19 @@ func (v *verb) parse(args []string, errs io.Writer) (*options, error) {
 	if (o.config == "") == (o.admin == "") {
 		return nil, v.wrong(errs, "want -config FILE or -admin HOST:PORT, to know where the gateway's admin API is")
 	}
-	given := map[string]bool{"sale": o.sale != ""}
+	given := map[string]bool{"subject": o.sale != ""}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = f.Value.String() != "" })
+	given["sale"] = o.sale != ""
 	for _, need := range v.needs {
 		if !given[need] {
-			return nil, v.wrong(errs, "%s is missing", map[string]string{"sale": "the sale's name", "units": "-units", "token": "-token"}[need])
+			return nil, v.wrong(errs, "%s is missing", map[string]string{"sale": "the sale's name", "subject": "whom to ban or not", "units": "-units", "token": "-token", "for": "-for"}[need])
 		}
+	}
+	if v.group == "ban" && v.name == "list" && o.sale != "" {
+		return nil, v.wrong(errs, "%q is one word too many", o.sale)
+	}
+	if v.name == "why" && o.account == "" && o.ip == "" {
+		return nil, v.wrong(errs, "want -account NAME or -ip ADDRESS")
 	}
 	if given["apply"] && o.orders == "" || given["free-missing"] && o.orders == "" {
 		return nil, v.wrong(errs, "settling needs -orders FILE")
@@ -167,7 +182,12 @@ func (v *verb) flagSet(o *options, errs io.Writer) *flag.FlagSet {
 		"token":   func() { f.StringVar(&o.command.Token, "token", "", v.tokenText()) },
 		"ref":     func() { f.StringVar(&o.command.Ref, "ref", "", "the shop's `reference` of the order") },
 		"account": func() { f.StringVar(&o.account, "account", "", "`account`, with its prefix or without") },
-		"stage":   func() { f.StringVar(&o.stage, "stage", "", "reserved, sending, held, sold or all") },
+		"sale":    func() { f.StringVar(&o.sale, "sale", "", "`name` of the sale") },
+		"ip":      func() { f.StringVar(&o.ip, "ip", "", "`address` of a client") },
+		"for": func() {
+			f.StringVar(&o.banFor, "for", "", "how `long`: 24h, or "+forEver)
+		},
+		"stage": func() { f.StringVar(&o.stage, "stage", "", "reserved, sending, held, sold or all") },
 		"orders": func() {
 			f.StringVar(&o.orders, "orders", "", "the shop's list of orders, a CSV `file`; - reads it from the input")
 		},

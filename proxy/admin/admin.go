@@ -34,6 +34,9 @@ type Options struct {
 	Upgrade  Upgrade      // nil: there is no such call
 	Changed  func(Change) // hears of every change that was tried
 
+	Bans      Bans      // nil: nobody can be banned by hand
+	Standings Standings // nil: there is no such call
+
 	Forwarders func() []Forwarder // nil: nobody looks out for them
 }
 
@@ -52,7 +55,7 @@ type Forwarders struct {
 func Handler(o Options) http.Handler {
 	mux := Probes(o.Ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
-	if o.Sales != nil || o.Upgrade != nil {
+	if o.Sales != nil || o.Upgrade != nil || o.Bans != nil || o.Standings != nil {
 		mux.Handle("/api/", fromHere(o, newAPI(o)))
 	}
 	if o.Forwarders != nil {

@@ -31,13 +31,15 @@ const (
 )
 
 type api struct {
-	sales    Sales
-	upgrades Upgrade
-	changed  func(Change)
+	sales     Sales
+	upgrades  Upgrade
+	bans      Bans
+	standings Standings
+	changed   func(Change)
 }
 
 func newAPI(o Options) http.Handler {
-	a := &api{sales: o.Sales, upgrades: o.Upgrade, changed: o.Changed}
+	a := &api{sales: o.Sales, upgrades: o.Upgrade, bans: o.Bans, standings: o.Standings, changed: o.Changed}
 	if a.changed == nil {
 		a.changed = func(Change) {}
 	}
@@ -49,6 +51,14 @@ func newAPI(o Options) http.Handler {
 	}
 	if a.upgrades != nil {
 		mux.HandleFunc("POST /api/v1/upgrade", a.upgrade)
+	}
+	if a.bans != nil {
+		mux.HandleFunc("GET /api/v1/bans", a.listBans)
+		mux.HandleFunc("POST /api/v1/bans/add", a.ban("ban", a.bans.AddBan))
+		mux.HandleFunc("POST /api/v1/bans/remove", a.ban("unban", a.bans.RemoveBan))
+	}
+	if a.standings != nil {
+		mux.HandleFunc("GET /api/v1/sales/{sale}/standing", a.standing)
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &Problem{http.StatusNotFound, "there is no such call: " + r.Method + " " + r.URL.Path})
@@ -120,7 +130,7 @@ func (a *api) do(w http.ResponseWriter, r *http.Request) {
 	var c Command
 	err := read(w, r, limit, &c)
 	if err == nil && (!audit || c.Apply) {
-		err = signed(&c)
+		err = signed(&c.By, &c.Why)
 	}
 	switch {
 	case err != nil:
@@ -150,7 +160,7 @@ func what(c Command, d Done) string {
 }
 
 // read takes one JSON object of known fields, and nothing after it.
-func read(w http.ResponseWriter, r *http.Request, limit int64, c *Command) error {
+func read(w http.ResponseWriter, r *http.Request, limit int64, c any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &Problem{http.StatusUnsupportedMediaType, "the body must be sent as application/json"}
 	}
@@ -172,12 +182,12 @@ func read(w http.ResponseWriter, r *http.Request, limit int64, c *Command) error
 }
 
 // signed holds that a change says who makes it and why.
-func signed(c *Command) error {
-	c.By, c.Why = strings.TrimSpace(c.By), strings.TrimSpace(c.Why)
+func signed(by, why *string) error {
+	*by, *why = strings.TrimSpace(*by), strings.TrimSpace(*why)
 	switch {
-	case c.By == "" || c.Why == "":
+	case *by == "" || *why == "":
 		return &Problem{http.StatusBadRequest, `a change needs "by" (who makes it) and "why"`}
-	case len(c.By) > maxWho || len(c.Why) > maxWho:
+	case len(*by) > maxWho || len(*why) > maxWho:
 		return &Problem{http.StatusBadRequest, fmt.Sprintf(`"by" and "why" have at most %d bytes each`, maxWho)}
 	}
 	return nil

@@ -21,7 +21,7 @@ func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
 	var c Command
 	err := read(w, r, maxBody, &c)
 	if err == nil {
-		err = signed(&c)
+		err = signed(&c.By, &c.Why)
 	}
 	if err != nil {
 		refuse(w, err)
