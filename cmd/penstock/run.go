@@ -185,6 +185,9 @@ func (g *gateway) isReady(ctx context.Context) error {
 	if !g.ready.Load() {
 		return errors.New("starting or draining")
 	}
+	if err := g.cheats.copies.Ready(); err != nil {
+		return err
+	}
 	return g.warmer.ready()
 }
 
