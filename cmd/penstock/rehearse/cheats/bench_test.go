@@ -5,17 +5,23 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"penstock/rules"
 )
 
 // protection is one way to stand before a crowd.
 type protection struct {
 	name  string
-	gates func() Gates
+	sale  func(testing.TB) *rules.Sale
+	gates func(*rules.Sale) Gates
 }
 
 // protections are what the crowds are played against. The first is what the others are
 // compared with.
-var protections = []protection{{"loose limits only", bare}}
+var protections = []protection{
+	{"loose limits only", func(testing.TB) *rules.Sale { return sale() }, func(*rules.Sale) Gates { return bare() }},
+	{"with the defaults of challenge, ladder and behaviour", guardedSale, guarded},
+}
 
 // Seeds that nothing was tuned with.
 const firstSeed, lastSeed = 101, 110
@@ -30,7 +36,8 @@ func BenchmarkCheats(b *testing.B) {
 		for _, p := range protections {
 			var of []*Judgement
 			for seed := uint64(firstSeed); seed <= lastSeed; seed++ {
-				j := Judge(Play(Draw(seed, 0), sale(), p.gates(), Shop{Fails: .01}, nil))
+				s := p.sale(b)
+				j := Judge(Play(Draw(seed, 0), s, p.gates(s), Shop{Fails: .01}, nil))
 				requests += j.People.Requests + j.Cheats.Requests
 				of = append(of, j)
 			}

@@ -298,14 +298,20 @@ func (p *play) puzzle(a *Agent, f *gate.Facts) Puzzle {
 	return Puzzle{}
 }
 
-var least time.Duration
-
 // misread is how often people type an image wrongly.
 const misread = .12
 
+// least is how soon an answer counts at the earliest.
+func (p *play) least() time.Duration {
+	if p.sale.Challenge == nil {
+		return 0
+	}
+	return p.sale.Challenge.Least
+}
+
 func (p *play) solve(e *event, f *gate.Facts) {
 	got := Answer{At: e.at + time.Millisecond, Step: Solve, Reason: gate.Admitted}
-	if early := least - f.At.Sub(p.shown[e.agent].Asked); early > 0 {
+	if early := p.least() - f.At.Sub(p.shown[e.agent].Asked); early > 0 {
 		e.at += early
 		p.push(e)
 		return
