@@ -160,15 +160,18 @@ func TestCheatsOnEmbeddedStore(t *testing.T) {
 	}
 	g.signal(t, syscall.SIGTERM)
 	g.wait(t)
-	if again := startGateway(t, filepath.Join(dir, "penstock.yaml")); asks(t, again, "kept").reason != "banned" {
+	if again := startGateway(t, filepath.Join(dir, "penstock.yaml")); asks(t, again, "kept", "path: /gift.php").reason != "banned" {
 		t.Error("a ban by hand did not outlive a restart")
 	}
 }
 
-// banByHand: whom one gateway bans the other refuses within a second, and likewise back.
+// banByHand: whom one gateway bans the other refuses within a second, and likewise back. They
+// ask in a sale without a ladder, which would ban who asks so often.
 func banByHand(t *testing.T, one, two *gateway) {
 	t.Helper()
-	for subject, asked := range map[string][]string{"h:mallory": {"mallory"}, "198.51.100.0/24": {"anna", "X-Forwarded-For: 198.51.100.77"}} {
+	for subject, asked := range map[string][]string{
+		"h:mallory": {"mallory", "path: /gift.php"}, "198.51.100.0/24": {"anna", "path: /gift.php", "X-Forwarded-For: 198.51.100.77"},
+	} {
 		if code, said := operate(t, one, "ban", "add", subject, "-for", "1h", "-why", "sells them on", "-by", "tester"); code != 0 {
 			t.Fatalf("ban add: %s", said)
 		}
@@ -231,7 +234,7 @@ func minedAndBanned(t *testing.T, g *gateway, dir string) {
 	}
 	list(t, dir, said)
 	g.signal(t, syscall.SIGHUP)
-	eventually(t, "the list in force", func() bool { return asks(t, g, "mallory").reason == "banned" })
+	eventually(t, "the list in force", func() bool { return asks(t, g, "mallory", "path: /gift.php").reason == "banned" })
 	if a := asks(t, g, "nobody else"); a.reason == "banned" {
 		t.Errorf("whom the list does not name: %+v", a)
 	}

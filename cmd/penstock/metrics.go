@@ -32,7 +32,7 @@ func (g *gateway) register() {
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	info.Set(1)
-	g.registry.MustRegister(g.reloads, g.tlsReloads, g.moves, g.resolved, info, watch{g},
+	g.registry.MustRegister(g.reloads, g.tlsReloads, g.moves, g.resolved, info, watch{g}, g.cheats,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
