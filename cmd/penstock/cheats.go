@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"penstock/limiter/ban"
@@ -46,6 +47,7 @@ type cheats struct {
 	provider *verify.Client
 	leases   *lease.Gate // nil: there is no other gateway
 	decided  *decisions.Log
+	begun    atomic.Bool // all that terms ask for has been read once
 
 	closing []func() error
 }
@@ -147,6 +149,19 @@ func (c *cheats) gates(g *proxy.Gates) {
 func (c *cheats) Decided(d *gate.Decision) {
 	c.ladder.Decided(d)
 	c.decided.Decided(d)
+}
+
+// hasRead reports whether something that terms ask for was not read yet. Trouble with it
+// after the start turns no gateway away.
+func (c *cheats) hasRead() error {
+	if c.begun.Load() {
+		return nil
+	}
+	if err := c.copies.Ready(); err != nil {
+		return err
+	}
+	c.begun.Store(true)
+	return nil
 }
 
 // work is what goes on in the background.

@@ -185,7 +185,7 @@ func (g *gateway) isReady(ctx context.Context) error {
 	if !g.ready.Load() {
 		return errors.New("starting or draining")
 	}
-	if err := g.cheats.copies.Ready(); err != nil {
+	if err := g.cheats.hasRead(); err != nil {
 		return err
 	}
 	return g.warmer.ready()

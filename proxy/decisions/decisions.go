@@ -13,6 +13,7 @@
 package decisions
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,6 +196,9 @@ func (l *Log) run() {
 		err := l.file.write(l.on.Load(), batch)
 		if err != nil {
 			l.failures.Add(1)
+			lost := uint64(bytes.Count(batch, []byte{'\n'})) // some of it may be there
+			l.dropped.Add(lost)
+			l.lines.Add(-lost)
 			if !failing {
 				l.report(err)
 			}
