@@ -232,14 +232,11 @@ func TestReloadWhileRunning(t *testing.T) {
 			}
 		})
 	}
-	for i := range 200 {
+	for i := 0; i < 200 || asked.Load() < 1000 && !t.Failed(); i++ {
 		next := members("m", time.Millisecond)
 		g.Use([]*rules.Sale{members(fmt.Sprint("other", i), time.Hour), next})
 		current.Store(next)
 	}
 	cancel()
 	wg.Wait()
-	if asked.Load() == 0 {
-		t.Error("nobody asked")
-	}
 }
