@@ -121,6 +121,44 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+// TestWhatRedisLosesIsPutBack: a server that comes back empty has the bans again, not those
+// that were lifted, and no other gateway has been without them meanwhile.
+func TestWhatRedisLosesIsPutBack(t *testing.T) {
+	server := stocktest.StartRedis(t)
+	r := server.Rules()
+	r.Timeout = 50 * time.Millisecond
+	one, two := shared.NewBook(open(t, r), nil, nil), shared.NewBook(open(t, r), nil, nil)
+	refresh := func(b *shared.Book, want int) {
+		t.Helper()
+		err := b.Refresh(t.Context())
+		for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); err = b.Refresh(t.Context()) {
+			<-time.After(10 * time.Millisecond) // the client takes a while to dial again
+		}
+		if err != nil || len(b.List()) != want {
+			t.Fatalf("there are %v, %v, want %d", b.List(), err, want)
+		}
+	}
+	for _, who := range []string{"c:alice", "c:bob", "192.0.2.0/24"} {
+		if _, err := one.Add(t.Context(), sharedtest.Ban(who, time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refresh(two, 3)
+	if _, found, err := one.Remove(t.Context(), sharedtest.Ban("c:bob", 0).Subject, "ann", "a mistake"); !found || err != nil {
+		t.Fatal(found, err)
+	}
+	server.Kill()
+	if err := two.Refresh(t.Context()); err == nil || len(two.List()) != 3 {
+		t.Fatalf("without a server: %v, %v", two.List(), err)
+	}
+	server.Restart(t) // it has kept nothing
+	refresh(two, 3)   // of the lifting it has not heard, and brings it back, until
+	refresh(one, 2)
+	refresh(two, 2)
+	fresh := shared.NewBook(open(t, r), nil, nil)
+	refresh(fresh, 2)
+}
+
 func FuzzChanges(f *testing.F) {
 	f.Add("e", int64(3), int64(0), "c:a", "1 0 7 - 0 ")
 	f.Fuzz(func(t *testing.T, epoch string, n, more int64, subject, record string) {

@@ -9,14 +9,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Read runs op on the file as it is.
-func (s *Store) Read(op func(*bolt.Tx) error) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	return s.db.View(op)
-}
-
 // Write runs op, and answers when what it wrote is on disk. Calls at the same time share a
 // commit, for which the first waits up to 10 ms; op may be run again, alone, if another's
 // fails. A commit that fails is the end of the store, as one of the stock's is.
