@@ -112,6 +112,11 @@ func def[T comparable](v *T, value T) {
 // outcome is told to each, if it is not nil, one after the other; it must be quick. A
 // crowd runs once.
 func (c *Crowd) Run(ctx context.Context, each func(*Outcome)) *Tally {
+	return c.run(ctx, each, c.send)
+}
+
+// run opens the doors, lets send send, and waits for those who are inside.
+func (c *Crowd) run(ctx context.Context, each func(*Outcome), send func(context.Context, *sync.WaitGroup)) *Tally {
 	c.book.each = each
 	c.began = time.Now()
 	run, cancel := context.WithDeadline(ctx, c.began.Add(c.ends))
@@ -125,7 +130,7 @@ func (c *Crowd) Run(ctx context.Context, each func(*Outcome)) *Tally {
 		close(c.gone)
 		c.pool.end()
 	})
-	c.send(run, &inside)
+	send(run, &inside)
 	inside.Wait()
 	took := c.now()
 	if stop() {

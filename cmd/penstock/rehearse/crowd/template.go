@@ -48,6 +48,10 @@ func (t template) fill(b []byte, v *visitor) []byte {
 		case account:
 			b = append(append(b, v.crowd.plan.Names...), v.account...)
 		case address:
+			if v.from != "" {
+				b = append(b, v.from...)
+				break
+			}
 			b = appendAddress(b, v.address)
 		case ref:
 			b = append(b, v.ref...)
@@ -127,6 +131,9 @@ func (v *visitor) request(b []byte, l *line) []byte {
 		return append(b, "\r\n"...)
 	}
 	v.form = l.body.fill(v.form[:0], v)
+	if v.body != "" {
+		v.form = append(v.form[:0], v.body...)
+	}
 	b = append(append(b, "Content-Type: "...), l.kind...)
 	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(v.form)), 10)
 	return append(append(b, "\r\n\r\n"...), v.form...)

@@ -25,6 +25,8 @@ type visitor struct {
 	address uint64
 	ref     string
 	cookies []string
+	from    string // instead of address, of a guest; "": none
+	body    string // instead of the step's
 
 	oneShot, obeys, double bool
 	patience               time.Duration
