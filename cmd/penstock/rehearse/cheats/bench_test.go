@@ -12,15 +12,17 @@ import (
 // protection is one way to stand before a crowd.
 type protection struct {
 	name  string
-	sale  func(testing.TB) *rules.Sale
-	gates func(*rules.Sale) Gates
+	gates func(testing.TB) (*rules.Sale, Gates)
 }
 
 // protections are what the crowds are played against. The first is what the others are
 // compared with.
 var protections = []protection{
-	{"loose limits only", func(testing.TB) *rules.Sale { return sale() }, func(*rules.Sale) Gates { return bare() }},
-	{"with the defaults of challenge, ladder and behaviour", guardedSale, guarded},
+	{"loose limits only", func(testing.TB) (*rules.Sale, Gates) { return sale(), bare() }},
+	{"what a file says that changes no default", func(t testing.TB) (*rules.Sale, Gates) {
+		s := guardedSale(t)
+		return s, guarded(s)
+	}},
 }
 
 // Seeds that nothing was tuned with.
@@ -36,8 +38,8 @@ func BenchmarkCheats(b *testing.B) {
 		for _, p := range protections {
 			var of []*Judgement
 			for seed := uint64(firstSeed); seed <= lastSeed; seed++ {
-				s := p.sale(b)
-				j := Judge(Play(Draw(seed, 0), s, p.gates(s), Shop{Fails: .01}, nil))
+				s, gates := p.gates(b)
+				j := Judge(Play(Draw(seed, 0), s, gates, Shop{Fails: .01}, nil))
 				requests += j.People.Requests + j.Cheats.Requests
 				of = append(of, j)
 			}
@@ -70,7 +72,7 @@ a tenth of what it is without protection, AUC at least 0.98 for each kind but th
 			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %.2f %% | %.2f %% | %.2f %% | %.1f %% |", j.Seed, j.People.Accounts, j.Cheats.Accounts, j.People.Requests+j.Cheats.Requests, j.Units,
 				100*j.Loot(), 100*j.Refused(), 100*j.Challenged(), 100*j.Cheats.Recall)
 			if i > 0 {
-				fmt.Fprintf(&b, " %s |", strings.Join(Faults(j, all[0][n]), "; "))
+				fmt.Fprintf(&b, " %s |", strings.Join(append(Faults(j, all[0][n]), Unknown(j)...), "; "))
 			}
 			b.WriteByte('\n')
 		}

@@ -43,7 +43,8 @@ type Result struct {
 	Accounts []Account // by ID of the agent
 }
 
-func newResult(c *Crowd) *Result {
+// NewResult is of a crowd that has done nothing yet.
+func NewResult(c *Crowd) *Result {
 	r := &Result{Seed: c.Seed, Units: c.Units, Accounts: make([]Account, len(c.Agents))}
 	for i, a := range c.Agents {
 		r.Accounts[i] = Account{Kind: a.Kind, Name: a.Account}
@@ -51,26 +52,23 @@ func newResult(c *Crowd) *Result {
 	return r
 }
 
-// note counts a decision.
-func (r *Result) note(a *Agent, d *gate.Decision) {
-	t := &r.Accounts[a.ID]
+// decided counts a decision of a play.
+func (r *Result) decided(a *Agent, d *gate.Decision) {
 	if d.Step == gate.Looks {
 		return
 	}
-	t.note(d.Reason, !d.Facts.At.Before(d.Facts.Sale.Opens))
-	switch d.Would { // of a ladder that only watches
-	case gate.Challenge:
-		t.Challenged = true
-	case gate.Banned:
-		t.Banned = true
-	}
-	if d.Reason == gate.Admitted && d.Won {
-		t.Won = true
-	}
+	r.Note(a, d.Reason, !d.Facts.At.Before(d.Facts.Sale.Opens), d.Reason == gate.Admitted && d.Won)
+	t := &r.Accounts[a.ID]
+	t.Challenged = t.Challenged || d.Would == gate.Challenge // of a ladder that only watches
+	t.Banned = t.Banned || d.Would == gate.Banned
 }
 
-func (a *Account) note(reason gate.Reason, open bool) {
+// Note counts a request of the sale: what it was told, whether the sale was open, and
+// whether it won a unit. Those of different agents may be noted at the same time.
+func (r *Result) Note(of *Agent, reason gate.Reason, open, won bool) {
+	a := &r.Accounts[of.ID]
 	a.Requests++
+	a.Won = a.Won || won
 	a.Challenged = a.Challenged || reason == gate.Challenge
 	a.Banned = a.Banned || reason == gate.Banned
 	if !open {

@@ -53,7 +53,7 @@ func Play(c *Crowd, s *rules.Sale, g Gates, shop Shop, tell Tell) *Result {
 	}
 	p := &play{
 		crowd: c, sale: s, gates: g, shop: shop, tell: tell, dice: newDice(c.Seed, 1<<63),
-		left: c.Units, workers: newEngine(shop.Workers, 1), holds: make([]holding, len(c.Agents)), result: newResult(c),
+		left: c.Units, workers: newEngine(shop.Workers, 1), holds: make([]holding, len(c.Agents)), result: NewResult(c),
 	}
 	p.run()
 	return p.result
@@ -67,6 +67,12 @@ const (
 	ordering
 	bought
 )
+
+// shown is a challenge that was shown: what its solution earns, and how long it must take.
+type shown struct {
+	gate.Clearance
+	wait time.Duration
+}
 
 // event is something due: an action that arrives, an order that is done, or an answer that
 // is ready.
@@ -118,13 +124,13 @@ type play struct {
 	workers *engine
 	holds   []holding
 	cleared map[*Agent]gate.Clearance
-	shown   map[*Agent]gate.Clearance // what the solution of the last challenge would earn
+	shown   map[*Agent]shown // the last challenge
 	next    []Action
 	result  *Result
 }
 
 func (p *play) run() {
-	p.cleared, p.shown = map[*Agent]gate.Clearance{}, map[*Agent]gate.Clearance{}
+	p.cleared, p.shown = map[*Agent]gate.Clearance{}, map[*Agent]shown{}
 	for _, a := range p.crowd.Agents {
 		p.goesOn(a, nil)
 	}
@@ -260,7 +266,7 @@ func (p *play) decided(e *event, r *request, step gate.Step, v gate.Verdict) {
 	for _, w := range p.gates.Watches {
 		w.Decided(&d)
 	}
-	p.result.note(a, &d)
+	p.result.decided(a, &d)
 	p.look(a, &r.facts)
 	got := Answer{At: e.at + time.Millisecond, Step: e.action.Step, Reason: v.Reason, Retry: retryAfter(v.Retry), Won: p.holds[a.ID] == bought}
 	if v.Reason == gate.Challenge {
@@ -286,13 +292,15 @@ func (p *play) look(a *Agent, f *gate.Facts) {
 }
 
 func (p *play) puzzle(a *Agent, f *gate.Facts) Puzzle {
-	p.shown[a] = gate.Clearance{Asked: f.At}
+	s := shown{Clearance: gate.Clearance{Asked: f.At}}
+	defer func() { p.shown[a] = s }()
 	if p.gates.Puzzle != nil {
 		z := p.gates.Puzzle(f)
-		p.shown[a] = gate.Clearance{Asked: f.At, Level: z.Level}
+		s.Level, s.wait = z.Level, z.Wait
 		return Puzzle{Parts: z.Parts, Each: math.Exp2(float64(z.Bits)), Captcha: z.Captcha}
 	}
 	if c := p.sale.Challenge; c != nil {
+		s.wait = c.Least
 		return Puzzle{Parts: 16, Each: float64(c.Work) / 16, Captcha: c.Captcha}
 	}
 	return Puzzle{}
@@ -301,17 +309,10 @@ func (p *play) puzzle(a *Agent, f *gate.Facts) Puzzle {
 // misread is how often people type an image wrongly.
 const misread = .12
 
-// least is how soon an answer counts at the earliest.
-func (p *play) least() time.Duration {
-	if p.sale.Challenge == nil {
-		return 0
-	}
-	return p.sale.Challenge.Least
-}
-
 func (p *play) solve(e *event, f *gate.Facts) {
 	got := Answer{At: e.at + time.Millisecond, Step: Solve, Reason: gate.Admitted}
-	if early := p.least() - f.At.Sub(p.shown[e.agent].Asked); early > 0 {
+	shown := p.shown[e.agent]
+	if early := shown.wait - f.At.Sub(shown.Asked); early > 0 { // whoever solves it sooner waits with it
 		e.at += early
 		p.push(e)
 		return
@@ -319,7 +320,7 @@ func (p *play) solve(e *event, f *gate.Facts) {
 	if !e.agent.Script && p.chance(misread) {
 		got.Reason, got.Puzzle = gate.Challenge, p.puzzle(e.agent, f)
 	} else {
-		c := p.shown[e.agent]
+		c := shown.Clearance
 		if c.At = f.At; p.gates.Clear != nil {
 			c = p.gates.Clear(f, c)
 		}

@@ -53,8 +53,7 @@ const (
 	LeastAUC       = .98
 )
 
-// Faults are what is wanted and was not reached; nil: all of it was. The careful farm is
-// wanted to be kept from units, not to be recognised.
+// Faults are what is wanted of a gateway and was not reached; nil: all of it was.
 func Faults(with, without *Judgement) []string {
 	var all []string
 	wrong := func(bad bool, format string, args ...any) {
@@ -65,9 +64,17 @@ func Faults(with, without *Judgement) []string {
 	wrong(with.Refused() > MostRefused, "%.2f %% of people wrongly refused", 100*with.Refused())
 	wrong(with.Challenged() > MostChallenged, "%.2f %% of people challenged", 100*with.Challenged())
 	wrong(with.Loot() > MostLoot*without.Loot(), "cheats took %.2f %% of the units, and %.2f %% without protection", 100*with.Loot(), 100*without.Loot())
+	return all
+}
+
+// Unknown are the kinds of cheats that are not told from people as well as is wanted, in
+// words; nil: all are. The careful farm is to be kept from units, not to be recognised.
+func Unknown(with *Judgement) []string {
+	var all []string
 	for k := Flood; k < Careful; k++ {
-		r := &with.Kinds[k]
-		wrong(r.Accounts > 0 && r.AUC < LeastAUC, "AUC %.3f for %v", r.AUC, k)
+		if r := &with.Kinds[k]; r.Accounts > 0 && r.AUC < LeastAUC {
+			all = append(all, fmt.Sprintf("AUC %.3f for %v", r.AUC, k))
+		}
 	}
 	return all
 }
