@@ -92,7 +92,7 @@ var mayImport = map[string][]string{
 	"cmd/penstock/rehearse/cheats": {"penstock/proxy/gate", "penstock/rules"},
 	"cmd/penstock/rehearse/report": {},
 	"cmd/penstock/rehearse": {
-		"penstock/cmd/penstock/rehearse/crowd", "penstock/cmd/penstock/rehearse/report", "penstock/rules", "penstock/rules/config",
+		"penstock/cmd/penstock/rehearse/cheats", "penstock/cmd/penstock/rehearse/crowd", "penstock/cmd/penstock/rehearse/report", "penstock/limiter/challenge/challengetest", "penstock/rules", "penstock/rules/config",
 		"penstock/proxy/gate", "penstock/shedder/model", "github.com/HdrHistogram/hdrhistogram-go",
 	},
 	"cmd/penstock/bench":      {},

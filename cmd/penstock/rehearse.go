@@ -33,8 +33,11 @@ type several []string
 func (s *several) String() string     { return strings.Join(*s, " ") }
 func (s *several) Set(v string) error { *s = append(*s, v); return nil }
 
-// outputs are the files that a rehearsal leaves.
-type outputs struct{ html, json string }
+// outputs are what a rehearsal leaves.
+type outputs struct {
+	html, json string // files
+	cheats     bool   // no report, but a table of who got what
+}
 
 // rehearsal runs the command.
 func rehearsal(args []string, out, errs io.Writer) int {
@@ -55,6 +58,9 @@ func rehearsal(args []string, out, errs io.Writer) int {
 			return
 		}
 		fmt.Fprintln(errs, line)
+	}
+	if files.cheats {
+		return trial(ctx, o, out, errs)
 	}
 	r, err := rehearse.Run(ctx, o)
 	if live {
@@ -97,6 +103,8 @@ func rehearseFlags(args []string, errs io.Writer) (o rehearse.Options, files out
 	f.BoolVar(&o.Redis, "redis", false, "keep stock in the file's Redis, under names of its own, instead of an embedded store")
 	f.StringVar(&slow, "redis-slow", "", "`AT,DELAY[,FOR]`: from then on Redis answers that late")
 	f.StringVar(&dead, "redis-dead", "", "`AT[,FOR]`: from then on Redis is gone")
+	f.BoolVar(&files.cheats, "cheats", false, "send a crowd in which it is known who cheats, with and without what the file has against them, and say who got the units")
+	f.IntVar(&o.People, "people", 1500, "how many people come with -cheats; the cheats come besides")
 	f.Var(&to, "to", "a host that may be aimed at though it is not this machine; name it twice")
 	f.StringVar(&files.html, "html", "", "write a page with charts to this `file`")
 	f.StringVar(&files.json, "json", "", "write the result for machines to this `file`")
@@ -115,6 +123,8 @@ func rehearseFlags(args []string, errs io.Writer) (o rehearse.Options, files out
 		return o, files, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.File == "":
 		return o, files, errors.New("-config FILE is missing")
+	case files.cheats && (files.html != "" || files.json != ""):
+		return o, files, errors.New("-cheats writes neither -html nor -json")
 	}
 	o.To, o.ShopArgs = to, strings.Fields(shop)
 	if o.Origin == "" {

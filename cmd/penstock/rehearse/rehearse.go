@@ -34,6 +34,7 @@ type Options struct {
 	For      time.Duration
 	Seed     uint64
 	Page     string // where people look before they buy
+	People   int    // of a labelled crowd
 
 	Origin     string   // shop, model:NAME or real
 	SampleShop string   // its executable; "": beside ours
@@ -78,7 +79,9 @@ type play struct {
 	gateway *gateway
 	limit   capacity
 	result  report.Result
-	ends    []func() // in reverse
+	adjust  func(*copyOf) // of the file, beyond what every rehearsal does; nil: nothing
+	opens   time.Time     // of a labelled crowd's sale
+	ends    []func()      // in reverse
 }
 
 // Run plays the sale and judges it.
@@ -237,12 +240,15 @@ func (p *play) open(ctx context.Context) error {
 		behind = nil
 	}
 	c := adapt(p.set, p.sale, behind, p.link, scratch, time.Now())
+	if p.adjust != nil {
+		p.adjust(c)
+	}
 	if p.gateway, err = startGateway(ctx, p.Self, p.File, c); err != nil {
 		return err
 	}
 	p.later(p.gateway.stop)
 	p.result.Changes = c.said
-	if !c.opens.IsZero() {
+	if !c.opens.IsZero() && p.adjust == nil {
 		return pause(ctx, time.Until(c.opens.Add(-lead)))
 	}
 	return nil
