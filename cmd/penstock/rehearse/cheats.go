@@ -16,7 +16,7 @@ import (
 
 // cheatsLead is how long before the opening the run begins: long enough for a page to be
 // looked at before it is bought from.
-const cheatsLead = 20 * time.Second
+const cheatsLead = 10 * time.Second
 
 // Trial is what became of a labelled crowd.
 type Trial struct {
@@ -90,10 +90,12 @@ func (p *play) trial(ctx context.Context, t *Trial, bare bool) (*cheats.Judgemen
 // openFor starts the gateway for a labelled crowd. The time of opening is in p.opens.
 func (p *play) openFor(ctx context.Context, c *cheats.Crowd, bare bool) error {
 	key := "sales/" + p.sale.Name + "/"
+	p.before = cheatsLead
 	p.adjust = func(f *copyOf) {
-		f.opens = time.Now().Add(curtain + cheatsLead + time.Second).Truncate(time.Second)
-		f.set(key+"opens", strconv.Quote(f.opens.Format(time.RFC3339)), "")
-		f.set(key+"closes", "", "")
+		if p.sale.Opens.IsZero() { // there must be a moment to wait for
+			f.opens = time.Now().Add(curtain + cheatsLead + time.Second).Truncate(time.Second)
+			f.set(key+"opens", strconv.Quote(f.opens.Format(time.RFC3339)), "It opens when the crowd comes, at "+f.opens.Format(time.TimeOnly)+".")
+		}
 		f.set(key+"stock/units", strconv.Itoa(c.Units), "It sells "+strconv.Itoa(c.Units)+" units, to "+strconv.Itoa(p.People)+" people and their cheats.")
 		f.set(key+"require", "", "Terms of taking part are not asked: nobody in the crowd could meet them.")
 		if bare {

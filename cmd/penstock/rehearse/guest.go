@@ -50,8 +50,9 @@ type actor struct {
 	*cheats.Agent
 	time   stageTime
 	result *cheats.Result
-	bench  *sync.Mutex // at which one at a time computes
-	puzzle gate.Puzzle // the last one
+	bench  *sync.Mutex   // at which one at a time computes
+	puzzle gate.Puzzle   // the last one
+	ready  time.Duration // of the run: its answer counts no sooner
 	next   []cheats.Action
 }
 
@@ -82,7 +83,7 @@ func (a *actor) deed(n cheats.Action, due time.Duration) crowd.Deed {
 	case cheats.Solve:
 		a.bench.Lock()
 		defer a.bench.Unlock()
-		d.Step = guestSolves
+		d.Step, d.Due = guestSolves, max(due, a.ready)
 		d.Body = url.Values{"token": {a.puzzle.Token}, "work": {challengetest.Solve(a.puzzle)}}.Encode()
 	}
 	return d
@@ -104,6 +105,7 @@ func (a *actor) hear(got *crowd.Told) *cheats.Answer {
 	}
 	if h.Reason == gate.Challenge {
 		h.Puzzle = a.shown(got.Answer.Body)
+		a.ready = got.Outcome.Done + a.puzzle.Wait
 	}
 	a.result.Note(a.Agent, h.Reason, got.Outcome.Sent >= a.time.lead, h.Won)
 	return h
@@ -134,6 +136,7 @@ func (a *actor) shown(body []byte) cheats.Puzzle {
 			Level       uint8
 			Seed        string
 			Parts, Bits int
+			Wait        int64 `json:"wait_ms"`
 			Captcha     *struct{}
 		}
 	}
@@ -144,7 +147,7 @@ func (a *actor) shown(body []byte) cheats.Puzzle {
 	if c.Parts < 0 || c.Parts > mostParts || c.Bits < 0 || c.Bits > mostBits {
 		c.Seed = "" // not one of ours, or more than can be done here
 	}
-	a.puzzle = gate.Puzzle{Token: c.Token, Level: c.Level, Seed: c.Seed, Parts: c.Parts, Bits: c.Bits}
+	a.puzzle = gate.Puzzle{Token: c.Token, Level: c.Level, Wait: time.Duration(c.Wait) * time.Millisecond, Seed: c.Seed, Parts: c.Parts, Bits: c.Bits}
 	return cheats.Puzzle{Parts: c.Parts, Each: math.Exp2(float64(c.Bits)), Captcha: c.Captcha != nil}
 }
 

@@ -80,6 +80,7 @@ type play struct {
 	limit   capacity
 	result  report.Result
 	adjust  func(*copyOf) // of the file, beyond what every rehearsal does; nil: nothing
+	before  time.Duration // how much longer than usual the crowd is there before it opens
 	opens   time.Time     // of a labelled crowd's sale
 	ends    []func()      // in reverse
 }
@@ -239,7 +240,7 @@ func (p *play) open(ctx context.Context) error {
 	if p.Origin == "real" {
 		behind = nil
 	}
-	c := adapt(p.set, p.sale, behind, p.link, scratch, time.Now())
+	c := adapt(p.set, p.sale, behind, p.link, scratch, time.Now().Add(p.before))
 	if p.adjust != nil {
 		p.adjust(c)
 	}
