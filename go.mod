@@ -9,6 +9,8 @@ replace github.com/molecule-man/go-brrr => github.com/molecule-man/go-brrr v1.0.
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // in rehearsals: latencies with a known error, however long the tail
 	github.com/anishathalye/porcupine v1.3.1 // in tests: can what several callers were told have happened in some order?
+	github.com/chromedp/cdproto v0.159.0 // in tests: the commands of a browser that chromedp has no name for
+	github.com/chromedp/chromedp v0.23.0 // in tests: does the page that checks people do so in a real browser?
 	github.com/dchest/captcha v1.1.0 // draws and speaks the digits of an image challenge: offline, no dependency of its own, and sound for who cannot see
 	github.com/dchest/siphash v1.2.3 // a keyed hash that is the same at every gateway; of the standard library none is
 	github.com/failsafe-go/failsafe-go v0.9.8 // in tests: how near to the origin's peak does another adaptive limiter come?
@@ -30,6 +32,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/bits-and-blooms/bitset v1.24.4 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/influxdata/tdigest v0.0.1 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/kr/text v0.2.0 // indirect

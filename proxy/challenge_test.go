@@ -31,6 +31,8 @@ type riddler struct {
 	answers []gate.Answer
 	err     error         // of the next answers
 	clears  time.Duration // what a proof says of its life
+	sale    string        // of the puzzle that was asked for last
+	useless bool          // proofs are worth nothing
 	block   chan struct{} // images wait for it; nil: they do not
 	shown   []string      // proofs that Cleared was asked about
 }
@@ -50,7 +52,7 @@ func (c *riddler) Puzzle(f *gate.Facts, device string) gate.Puzzle {
 	if z.Parts > 0 {
 		z.Seed = fmt.Sprintf("seed-%d", len(c.asked))
 	}
-	c.asked[z.Token] = strings.Clone(device)
+	c.asked[z.Token], c.sale = strings.Clone(device), f.Sale.Name
 	return z
 }
 
@@ -91,7 +93,7 @@ func (c *riddler) Answer(_ context.Context, a gate.Answer) (gate.Solved, error) 
 	if a.Text != digits && a.Remote != "a person" && !worked(&c.next, strings.Replace(a.Token, "token", "seed", 1), a.Work) {
 		return gate.Solved{}, gate.ErrWrongAnswer
 	}
-	return gate.Solved{Sale: "phone", Proof: "proof." + a.Device, For: c.clears}, nil
+	return gate.Solved{Sale: c.sale, Proof: "proof." + a.Device, For: c.clears}, nil
 }
 
 // worked checks a proof of work.
@@ -113,7 +115,7 @@ func (c *riddler) Cleared(proof string, _ *gate.Facts, device string) gate.Clear
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shown = append(c.shown, strings.Clone(proof))
-	if proof != "proof."+device {
+	if proof != "proof."+device || c.useless {
 		return gate.Clearance{}
 	}
 	return gate.Clearance{At: time.Unix(1, 0), Level: 1}

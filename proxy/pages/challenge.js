@@ -27,6 +27,15 @@ function noCookies() {
   end('Cookies are off', 'Your browser keeps no cookies for this shop, so the shop could not tell that you have passed the check. Allow cookies for this site.' + (goBack || ' Then try again.'));
   if (!repost) offer('Try again', function () { location.reload(); });
 }
+// keepsCookies tries: navigator.cookieEnabled is true in browsers that keep none of this site.
+function keepsCookies() {
+  try {
+    document.cookie = 'penstock_probe=1; Max-Age=60; SameSite=Lax';
+    var kept = document.cookie.indexOf('penstock_probe=1') >= 0;
+    document.cookie = 'penstock_probe=; Max-Age=0; SameSite=Lax';
+    return kept;
+  } catch (e) { return false; }
+}
 
 // The work: in workers, one part each at a time; in the page where there are none.
 function serve() {
@@ -176,7 +185,7 @@ byID('back').onclick = function (e) { if (history.length > 1) { e.preventDefault
 function start() {
   if (puzzle.remote) widget(); else if (puzzle.seed) mine(); else if (typed) { tell('Please type the digits below.'); byID('offer').onclick(); }
 }
-if (!navigator.cookieEnabled) noCookies();
+if (!keepsCookies()) noCookies();
 else if (!repost && Date.now() - remember() < 60000) {
   tell('You have just passed a check, and the shop asks for another one. If this goes on, allow cookies for this site.');
   offer('Do it', start);
