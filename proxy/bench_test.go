@@ -48,7 +48,7 @@ func soldOutProxy(t testing.TB) (*Proxy, *rules.Set) {
 			InFlightIP: inflight.ByIP(), InFlightAccount: inflight.ByAccount(), SoldOut: st.SoldOut(),
 			Place: sh.Places(), Stock: st.Unit(), Slot: sh.Slots(), Start: st.Fence(),
 		},
-		Secret: make([]byte, 32), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+		Watcher: deaf{}, Secret: make([]byte, 32), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	})
 	p.Use(set)
 	unit := st.Unit()
@@ -57,6 +57,11 @@ func soldOutProxy(t testing.TB) (*Proxy, *rules.Set) {
 	}
 	return p, set
 }
+
+// deaf is a watcher that does nothing with what it hears.
+type deaf struct{}
+
+func (deaf) Decided(*gate.Decision) {}
 
 func asking(s *rules.Sale, i int) *gate.Facts {
 	return &gate.Facts{

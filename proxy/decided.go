@@ -24,12 +24,13 @@ func (p *Proxy) decided(r *request, won bool) {
 		p.decidedOfPage(r)
 		return
 	}
-	d := gate.Decision{Facts: &r.facts, Reason: r.answered, Would: r.would, End: r.end}
+	d := &r.decision
+	*d = gate.Decision{Facts: &r.facts, Reason: r.answered, Would: r.would, End: r.end}
 	if r.facts.Order {
 		d.Step = gate.Orders
 	}
 	d.Won = won && r.end.Kind == gate.Answered && r.end.Outcome != rules.OutcomeFree
-	p.watcher.Decided(&d)
+	p.watcher.Decided(d)
 }
 
 // decidedOfPage tells of a page that some sale calls its own, by the account that the sale

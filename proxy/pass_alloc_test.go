@@ -31,3 +31,13 @@ func TestPassAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What is refused from memory makes no garbage, whoever hears of it.
+func TestRefusalAllocatesNothing(t *testing.T) {
+	loop, parsed, whole := refusals(t)
+	for name, f := range map[string]func(){"gates": loop, "from fasthttp's head": parsed, "from the wire": whole} {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, n)
+		}
+	}
+}

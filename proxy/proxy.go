@@ -141,21 +141,22 @@ type request struct {
 	page       []byte // the origin of the page that asks by script; nil: none, or no sale has cors
 	kind       *kind
 	answered   gate.Reason
-	would      gate.Reason // the first refusal that only watched
-	up         upload      // the body on its way in
-	whole      bool        // the body has been read whole
-	allow      string      // with a refusal for its method: those it may have
-	lapsed     bool        // an observed sale's request whose facts cannot be used
-	here       presence    // while it waits for the origin
-	left       bool        // its client has left meanwhile
-	waits      *waiter     // while it holds a unit and nothing was sent: who asks again may take its place
-	pass       pass        // that was shown, if it is good
-	raised     bool        // it counts among its bearer's requests under way
-	decided    time.Time   // when the stock gate answered
-	switching  bool        // it asks for a WebSocket, and may have one
-	begun      bool        // bytes of the answer have been written
-	last       bool        // the connection ends with this answer
-	late       bool        // it was answered and counted, only its end was not known
+	would      gate.Reason   // the first refusal that only watched
+	decision   gate.Decision // memory of what the watcher is told: on its own it would be garbage of every refusal
+	up         upload        // the body on its way in
+	whole      bool          // the body has been read whole
+	allow      string        // with a refusal for its method: those it may have
+	lapsed     bool          // an observed sale's request whose facts cannot be used
+	here       presence      // while it waits for the origin
+	left       bool          // its client has left meanwhile
+	waits      *waiter       // while it holds a unit and nothing was sent: who asks again may take its place
+	pass       pass          // that was shown, if it is good
+	raised     bool          // it counts among its bearer's requests under way
+	decided    time.Time     // when the stock gate answered
+	switching  bool          // it asks for a WebSocket, and may have one
+	begun      bool          // bytes of the answer have been written
+	last       bool          // the connection ends with this answer
+	late       bool          // it was answered and counted, only its end was not known
 }
 
 // handle is the life of a request.

@@ -39,8 +39,43 @@ func sameLines(a, b string) bool {
 // bytes, both under the same load at the same time: machines are noisy, and only the
 // ratio says something.
 func BenchmarkRefusedRequest(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchRefusal(b, "", "") })
+	b.Run("against-cheats", func(b *testing.B) { benchRefusal(b, benchListed, benchGuarded) })
+}
+
+// All that stands against cheats: at the top of the file, and in the sale.
+const (
+	benchListed = `bans: {lists: [bans.txt]}
+decisions: {size: 64MiB, files: 2}
+`
+	benchGuarded = `    opens: "2020-01-01T00:00:00Z"
+    require: {terms: [{name: not listed, list: suspects.txt, listed: false}]}
+    challenge: {}
+    ladder: {}
+    behaviour: {page: "/p/**"}
+`
+)
+
+// benchLists are a hundred thousand networks that are banned, and as many accounts that may
+// not take part.
+func benchLists(b *testing.B, dir string) {
+	b.Helper()
+	var networks, accounts strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&networks, "10.%d.%d.%d\n", i>>16, i>>8&255, i&255)
+		fmt.Fprintf(&accounts, "c:suspect%d\n", i)
+	}
+	for name, text := range map[string]string{"bans.txt": networks.String(), "suspects.txt": accounts.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchRefusal(b *testing.B, top, sale string) {
 	dir := b.TempDir()
-	gateway, gatewayAddr := benchGateway(b, dir)
+	benchLists(b, dir)
+	gateway, gatewayAddr := benchGateway(b, dir, top, sale)
 	answer := benchAnswer(b, gatewayAddr)
 	bare, bareAddr := benchBare(b, dir, answer)
 	if got := benchAnswer(b, bareAddr); !sameLines(got.head, answer.head) || got.body != answer.body {
@@ -68,8 +103,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// benchGateway starts a gateway whose only unit has been sold.
-func benchGateway(b *testing.B, dir string) (pid int, addr string) {
+// benchGateway starts a gateway whose only unit has been sold, with more in its file.
+func benchGateway(b *testing.B, dir, top, sale string) (pid int, addr string) {
 	b.Helper()
 	binary := filepath.Join(dir, "penstock")
 	benchBuild(b, binary, ".")
@@ -85,7 +120,7 @@ func benchGateway(b *testing.B, dir string) (pid int, addr string) {
 admin: {listen: "127.0.0.1:0"}
 origin: {url: "http://%s"}
 store: {embedded: {path: penstock.db}}
-sales:
+%ssales:
   - name: phone
     match: {methods: [POST], path: /buy.php}
     account: [{cookie: customer}]
@@ -93,7 +128,7 @@ sales:
     limits:
       ip: {rate: 100000/s, burst: 100000, in_flight: 10000}
       account: {rate: 100000/s, burst: 100000, in_flight: 10000}
-`, shop.Addr())
+%s`, shop.Addr(), top, sale)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
