@@ -33,6 +33,10 @@ const (
 // MostNotes and what that says of lifted ones, and by as much again of what the store has
 // not taken yet.
 type Book struct {
+	// Lifted hears of each ban that was lifted, here or elsewhere, before a change is said to be
+	// made, perhaps of several at a time. It is set before the book is used by many.
+	Lifted func(Subject)
+
 	store   Store
 	changed func([]Note)
 	report  func(error)
@@ -64,7 +68,7 @@ func NewBook(s Store, changed func(bans []Note), report func(error)) *Book {
 	if report == nil {
 		report = func(error) {}
 	}
-	return &Book{store: s, changed: changed, report: report, notes: make(map[Subject]Note), owed: make(map[Subject]struct{})}
+	return &Book{Lifted: func(Subject) {}, store: s, changed: changed, report: report, notes: make(map[Subject]Note), owed: make(map[Subject]struct{})}
 }
 
 // Run keeps the book fresh until ctx ends.
@@ -105,7 +109,11 @@ func (b *Book) Refresh(ctx context.Context) error {
 		return err
 	}
 	b.rev = upto
-	if b.merge(found, whole) || changed {
+	others, lifted := b.merge(found, whole)
+	for _, s := range lifted {
+		b.Lifted(s)
+	}
+	if others || changed {
 		b.tell()
 	}
 	return errors.Join(full, b.pay(ctx))
@@ -129,7 +137,7 @@ func (b *Book) read(ctx context.Context, from Rev) (found []Note, upto Rev, whol
 
 // merge takes over what the store has. With the whole of it before us, what is missing
 // there is owed.
-func (b *Book) merge(found []Note, whole bool) (changed bool) {
+func (b *Book) merge(found []Note, whole bool) (changed bool, lifted []Subject) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -146,6 +154,9 @@ func (b *Book) merge(found []Note, whole bool) (changed bool) {
 			b.notes[n.Subject] = n
 			delete(b.owed, n.Subject)
 			changed = true
+			if n.Lifted {
+				lifted = append(lifted, n.Subject)
+			}
 		}
 	}
 	for s := range b.notes {
@@ -153,7 +164,7 @@ func (b *Book) merge(found []Note, whole bool) (changed bool) {
 			b.owed[s] = struct{}{}
 		}
 	}
-	return changed
+	return changed, lifted
 }
 
 func (b *Book) expireLocked(now time.Time) (some bool) {
@@ -304,11 +315,16 @@ func (b *Book) ban(s Subject) (Note, bool) {
 // take has what the store was told count here.
 func (b *Book) take(n Note) {
 	b.mu.Lock()
-	if old, known := b.notes[n.Subject]; !known || !old.At.After(n.At) || !old.Hand() { // else it has been outdone already
+	old, known := b.notes[n.Subject]
+	counts := !known || !old.At.After(n.At) || !old.Hand() // else it has been outdone already
+	if counts {
 		b.notes[n.Subject] = n
 		delete(b.owed, n.Subject)
 	}
 	b.mu.Unlock()
+	if counts && n.Lifted {
+		b.Lifted(n.Subject)
+	}
 	b.tell()
 }
 

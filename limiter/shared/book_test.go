@@ -100,6 +100,7 @@ type gateway struct {
 	way      *way
 	inForce  atomic.Pointer[[]shared.Note]
 	troubles atomic.Int64
+	lifted   atomic.Pointer[string] // all, as they were heard of
 }
 
 // open runs n gateways until stop.
@@ -110,6 +111,11 @@ func openGateways(f *fragile, n int) (all []*gateway, stop func()) {
 		g := &gateway{way: &way{fragile: f}}
 		g.inForce.Store(new([]shared.Note))
 		g.Book = shared.NewBook(g.way, func(bans []shared.Note) { g.inForce.Store(&bans) }, func(error) { g.troubles.Add(1) })
+		g.lifted.Store(new(string))
+		g.Lifted = func(s shared.Subject) {
+			all := *g.lifted.Load() + s.String() + " "
+			g.lifted.Store(&all)
+		}
 		wg.Go(func() { g.Run(ctx) })
 		all = append(all, g)
 	}
@@ -174,6 +180,43 @@ func TestABanIsInForceWithinASecond(t *testing.T) {
 		for _, g := range g {
 			g.want(t)
 		}
+	})
+}
+
+// TestLiftedIsHeardOfOnce: at once where it is done, elsewhere within a second of being there
+// to hear it; neither reading all again nor a store that has lost it says it twice.
+func TestLiftedIsHeardOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFragile()
+		g, stop := openGateways(f, 3)
+		defer stop()
+		heard := func(when string, want ...string) {
+			t.Helper()
+			for i, g := range g {
+				if got := *g.lifted.Load(); got != want[i] {
+					t.Errorf("%s gateway %d has heard %q, want %q", when, i, got, want[i])
+				}
+			}
+		}
+		n := sharedtest.Ban("c:bot", 24*time.Hour)
+		n.Signal = rules.ByStrikes
+		g[0].Tell(n)
+		g[0].add(t, "c:alice", 24*time.Hour)
+		g[0].add(t, "c:alice", time.Hour)
+		time.Sleep(time.Second)
+		heard("before", "", "", "")
+		g[2].way.down.Store(true)
+		g[1].remove(t, "c:bot")
+		heard("at once", "", "c:bot ", "")
+		time.Sleep(time.Second)
+		heard("a second later", "c:bot ", "c:bot ", "")
+		f.lose()
+		time.Sleep(time.Second)
+		g[2].way.down.Store(false)
+		time.Sleep(time.Second)
+		heard("back again", "c:bot ", "c:bot ", "c:bot ")
+		time.Sleep(3 * time.Minute)
+		heard("after all was read anew", "c:bot ", "c:bot ", "c:bot ")
 	})
 }
 
