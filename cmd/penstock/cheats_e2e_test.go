@@ -188,8 +188,8 @@ func banByHand(t *testing.T, one, two *gateway) {
 	}
 }
 
-// climb: who never stops is banned everywhere, with a reason; and who is challenged answers
-// once, at any gateway, and goes on at all of them.
+// climb: who never stops is banned everywhere, with a reason, until somebody lifts that; and who
+// is challenged answers once, at any gateway, and goes on at all of them.
 func climb(t *testing.T, one, two *gateway) {
 	t.Helper()
 	const who = "flo"
@@ -198,6 +198,12 @@ func climb(t *testing.T, one, two *gateway) {
 		t.Errorf("ban why: %s", said)
 	}
 	eventually(t, "the same ban at the other", func() bool { return asks(t, two, who).reason == "banned" })
+	if code, said := operate(t, two, "ban", "remove", "h:"+who, "-why", "a slip", "-by", "tester"); code != 0 {
+		t.Fatalf("ban remove: %s", said)
+	}
+	for _, g := range []*gateway{two, one} {
+		eventually(t, "the end of the ban", func() bool { return asks(t, g, who).reason != "banned" })
+	}
 
 	a := asks(t, one, "gina", "path: /gift.php")
 	if a.reason != "challenge" {
