@@ -164,7 +164,7 @@ func (s Signal) String() string {
 type Behaviour struct {
 	Page string // path pattern of what people look at before they buy; "": nobody knows
 
-	Reaction int // points for asking sooner after the opening than Fastest
+	Reaction int // points for asking sooner after the opening than Fastest; half of them for nearly as soon
 	Fastest  time.Duration
 	Regular  int // for intervals as even as a clock's
 	NoPage   int // for never having seen Page

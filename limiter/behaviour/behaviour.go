@@ -2,7 +2,8 @@
 // person's. It is a ladder.Scorer: what it keeps of an account lies in the ladder's own record
 // of it, 32 bytes, and goes when that goes.
 //
-// Each rule of rules.Behaviour gives its points whole or not at all, and each has its reason in
+// Each rule of rules.Behaviour gives its points whole or not at all, but that asking nearly as
+// soon after the opening as nobody can is worth half of Reaction; and each has its reason in
 // words. None is proof: people reload at the very second, work where everyone shares an address,
 // and travel. So the points are added, and what they lead to is the ladder's business.
 //
@@ -83,6 +84,7 @@ type rule uint8
 
 const (
 	reaction rule = iota
+	nearly
 	atOpening
 	regular
 	noPage
@@ -99,7 +101,7 @@ func each(f *gate.Facts, seen ladder.Seen, n *note, found func(points int, by ru
 		} else if time.Duration(n.sooner-1)*time.Millisecond < b.Fastest {
 			found(b.Reaction, reaction)
 		} else {
-			found(b.Reaction/2, reaction)
+			found(b.Reaction/2, nearly)
 		}
 	}
 	if b.Regular > 0 && n.regular() {
@@ -142,6 +144,8 @@ func words(by rule, f *gate.Facts, seen ladder.Seen, n *note) string {
 	switch by {
 	case reaction:
 		return fmt.Sprintf("asked %d ms after the opening", n.sooner-1)
+	case nearly:
+		return fmt.Sprintf("asked %d ms after the opening, as few people do: half the points", n.sooner-1)
 	case atOpening:
 		return fmt.Sprintf("asked %d times within %v of the opening, first after %d ms", n.atOnce, f.Sale.Behaviour.Fastest, n.sooner-1)
 	case regular:

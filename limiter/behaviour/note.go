@@ -16,7 +16,7 @@ type note struct {
 	n      uint8   // intervals
 	grid   uint8   // of them in a row that were multiples of base
 	atOnce uint8   // requests sooner after the opening than anybody could be
-	sooner uint16  // the soonest of them, ms and one; 0: none
+	sooner uint16  // the soonest of those and of the ones nearly as soon, ms and one; 0: none
 	nets   [4]uint16
 }
 
@@ -52,7 +52,7 @@ func (n *note) asked(f *gate.Facts) {
 	}
 	n.last = ms
 	if b := f.Sale.Behaviour; !f.Sale.Opens.IsZero() {
-		if after := f.At.Sub(f.Sale.Opens); after >= 0 && after < hasty*b.Fastest {
+		if after := f.At.Sub(f.Sale.Opens); after >= 0 && after < ladder.Quickly*b.Fastest {
 			ms := uint16(min(after.Milliseconds(), math.MaxUint16-1)) + 1
 			if n.sooner == 0 || ms < n.sooner {
 				n.sooner = ms
@@ -63,9 +63,6 @@ func (n *note) asked(f *gate.Facts) {
 		}
 	}
 }
-
-// hasty is how many times as long as the fastest take the quick ones: half the points.
-const hasty = 2
 
 // How even is as even as a clock. Our own jitter is at least 14 % of what it is added to, or 500
 // ms, in standard deviation; eight intervals of it look like less than a third of that about

@@ -159,10 +159,12 @@ func (v *visitor) quick() bool {
 		return false
 	}
 	after := v.f.At.Sub(s.Opens)
-	return after >= 0 && after < quickly*s.Behaviour.Fastest
+	return after >= 0 && after < Quickly*s.Behaviour.Fastest
 }
 
-const quickly = 2
+// Quickly is how many times rules.Behaviour.Fastest after the opening it takes until people ask
+// in numbers.
+const Quickly = 2
 
 func (v *visitor) cleared() bool {
 	at := v.f.Cleared.At
