@@ -42,7 +42,7 @@ func New() *Score {
 }
 
 const (
-	rotates   = 2  // networks from which on an account is one that rotates
+	rotates   = 3  // networks from which on an account is one that rotates
 	company   = 2  // others that rotate make a network one of a ring
 	crowd     = 20 // accounts that make an address shared, where the ladder has no step for it
 	most      = 100

@@ -85,8 +85,15 @@ func TestReaction(t *testing.T) {
 	f(20, "20: asked 150 ms after the opening, as few people do: half the points", sale(b), 150*ms)
 	f(20, "20: asked 299 ms after the opening, as few people do: half the points", sale(b), 299*ms)
 	f(0, "", sale(b), 300*ms)
+	f(20, "20: asked 160 ms after the opening, as few people do: half the points", sale(b), 170*ms, 160*ms)
+	f(40, "40: asked 12 ms after the opening", sale(b), 160*ms, 12*ms, 14*time.Second)
 	f(0, "", sale(b), -ms)
+	f(0, "", sale(b), -10*ms)
 	f(0, "", sale(b), 12*ms, 11*time.Minute)
+	short := sale(b)
+	short.Ladder.Window = 3 * time.Second
+	f(40, "40: asked 12 ms after the opening", short, 12*ms, 3*time.Second, 5*time.Second)
+	f(0, "", short, 12*ms, 3*time.Second, 6*time.Second, 9*time.Second, 11*time.Second)
 	unknown := sale(b)
 	unknown.Opens = time.Time{}
 	f(0, "", unknown, 12*ms)
@@ -133,11 +140,37 @@ func TestRegular(t *testing.T) {
 	regularly(t, "every second, with a network's delays", true, func(int) time.Duration { return ms(1000 + rng.Float64()*20) })
 	regularly(t, "backing off by twos", true, func(i int) time.Duration { return min(250*time.Millisecond<<i, 30*time.Second) })
 	regularly(t, "multiples of 500 ms", true, func(i int) time.Duration { return 500 * time.Millisecond * time.Duration(1+i*7%5*min(i, 1)) })
+	regularly(t, "every 20 ms, which a network can be", false, func(int) time.Duration { return 20 * time.Millisecond })
 	regularly(t, "a person's clicks", false, func(int) time.Duration { return ms(300 + rng.ExpFloat64()*2000) })
 	p := newPerson(New(), sale(rules.Behaviour{Regular: 35}), "c:a")
 	for i := range 5 { // four intervals are too few
 		if got := p.asks(time.Duration(i) * time.Second); got != 0 {
 			t.Errorf("regular after %d intervals", i)
+		}
+	}
+}
+
+// TestIntervals: those between requests that came one after the other, of one visit.
+func TestIntervals(t *testing.T) {
+	const from = time.Minute
+	for _, x := range []struct {
+		name  string
+		after []time.Duration // in ms
+		n     uint8
+		mean  float32
+	}{
+		{"one after the other", []time.Duration{0, 500, 1100}, 2, 550},
+		{"overtaken", []time.Duration{0, 500, 400, 1000}, 2, 500},
+		{"sent together", []time.Duration{0, 1, 500}, 1, 500},
+		{"after a window", []time.Duration{0, 500, 601_000, 602_000}, 1, 1000},
+		{"after a clock was set back", []time.Duration{0, 500, -61_000, -60_000}, 1, 1000},
+	} {
+		p := newPerson(New(), sale(rules.Behaviour{Regular: 35}), "c:a")
+		for _, ms := range x.after {
+			p.asks(from + ms*time.Millisecond)
+		}
+		if n := load(&p.notes); n.n != x.n || n.mean != x.mean {
+			t.Errorf("%s: %d intervals of %v ms, want %d of %v", x.name, n.n, n.mean, x.n, x.mean)
 		}
 	}
 }
@@ -174,26 +207,35 @@ func TestRing(t *testing.T) {
 		p.seen.Network, p.seen.Networks = network<<48|network, networks
 		return p.asks(time.Minute)
 	}
-	got := 0
 	for i := range 6 {
-		p := newPerson(s, sale, fmt.Sprintf("c:bot%d", i))
-		for n := range uint64(5) {
-			got = ask(p, 2+n*2, 1+int(n))
+		p, got := newPerson(s, sale, fmt.Sprintf("c:bot%d", i)), 0
+		for n := range uint64(6) {
+			got = ask(p, 2+n%3*2, min(1+int(n), 3))
 		}
-		for n := range uint64(5) {
-			got = ask(p, 2+n*2, 5)
+		if want := map[bool]int{true: 45}[i >= 2]; got != want {
+			t.Errorf("account %d of a ring has %d points, want %d", i, got, want)
 		}
-		if i < 2 && got != 0 {
-			t.Errorf("account %d is in a ring of its own", i)
-		}
-	}
-	if got != 45 {
-		t.Errorf("the sixth account of a ring has %d points, want 45", got)
 	}
 	p := newPerson(s, sale, "c:underway")
 	for range 10 {
 		if got := ask(p, 2, 2) + ask(p, 1000, 2); got != 0 {
 			t.Errorf("a person with two networks has %d points", got)
+		}
+	}
+	for i := range uint64(20) { // two campuses, and the carrier that all on them have
+		p = newPerson(s, sale, fmt.Sprint("c:student", i))
+		for range 3 {
+			if got := ask(p, 3000+i%2*3000, 2) + ask(p, 4000, 2); got != 0 {
+				t.Errorf("student %d, between the campus and a carrier, has %d points", i, got)
+			}
+		}
+	}
+	for name, where := range map[string][]uint64{"two of a ring's": {2, 4, 5000}, "those of people": {3000, 4000, 6000}} {
+		p = newPerson(s, sale, "c:"+name)
+		for n := range 9 {
+			if got := ask(p, where[n%3], 3); got != 0 {
+				t.Errorf("whose networks are %s has %d points", name, got)
+			}
 		}
 	}
 	p = newPerson(s, sale, "c:traveller")
