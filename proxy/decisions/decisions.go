@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	room       = 4 << 20 // bytes that are collected while as many are written
+	room       = 4 << 20 // bytes that wait while as many are written
 	writeEvery = 50 * time.Millisecond
 	hashes     = 1 << 16 // accounts whose hash is remembered
 )
@@ -41,7 +41,9 @@ type Log struct {
 	on     atomic.Pointer[rules.Decisions] // nil: nothing is written
 
 	mu      sync.Mutex
-	filling []byte
+	filling []byte  // lines that go by what on says
+	before  []batch // those of rules that are in use no more
+	waiting int     // bytes of before
 	kick    chan struct{}
 
 	dropped, lines, failures atomic.Uint64
@@ -50,6 +52,12 @@ type Log struct {
 	spare []byte
 	stop  chan struct{}
 	ended chan struct{}
+}
+
+// batch are lines that go where their rules say.
+type batch struct {
+	to    *rules.Decisions
+	lines []byte
 }
 
 // New makes a log that writes nothing before Use. hash names an account in 16 hex digits
@@ -68,20 +76,30 @@ func New(hash func(account string) string, report func(error)) *Log {
 }
 
 // Use goes by these rules from now on; nil: nothing is written. What was decided before goes
-// where it was to go, or into the new file.
-func (l *Log) Use(d *rules.Decisions) { l.on.Store(d) }
+// where it was to go: a name that was written in clear stays out of a file of hashes.
+func (l *Log) Use(d *rules.Decisions) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.filling) > 0 {
+		l.before = append(l.before, batch{l.on.Load(), l.filling})
+		l.waiting += len(l.filling)
+		l.filling = nil
+	}
+	l.on.Store(d)
+}
 
-// Close writes what has been collected.
+// Close writes what has been collected. What is decided later is not written.
 func (l *Log) Close() error {
+	l.Use(nil)
 	close(l.stop)
 	<-l.ended
 	return l.file.close()
 }
 
-// Stats are lines since the start.
+// Stats are lines since the start: those that were written, and those that were not.
 type Stats struct{ Lines, Dropped, Failures uint64 }
 
-// Stats counts; lines of a failed write are dropped.
+// Stats counts; of a failed write, lines that are not whole are dropped.
 func (l *Log) Stats() Stats {
 	return Stats{l.lines.Load(), l.dropped.Load(), l.failures.Load()}
 }
@@ -90,14 +108,22 @@ var steps = [...]string{gate.Buys: "buy", gate.Orders: "order", gate.Looks: "loo
 
 // Decided adds a line.
 func (l *Log) Decided(d *gate.Decision) {
-	on := l.on.Load()
-	if on == nil {
-		return
-	}
 	var scratch [512]byte
-	line := l.append(scratch[:0], d, on.Hash)
+	for on := l.on.Load(); on != nil; on = l.on.Load() {
+		if l.add(on, l.append(scratch[:0], d, on.Hash)) {
+			return
+		}
+	}
+}
+
+// add answers false if the line was made by rules that are in use no more.
+func (l *Log) add(by *rules.Decisions, line []byte) bool {
 	l.mu.Lock()
-	full := len(l.filling)+len(line) > room
+	if l.on.Load() != by {
+		l.mu.Unlock()
+		return false
+	}
+	full := l.waiting+len(l.filling)+len(line) > room
 	if !full {
 		l.filling = append(l.filling, line...)
 	}
@@ -105,15 +131,14 @@ func (l *Log) Decided(d *gate.Decision) {
 	l.mu.Unlock()
 	if full {
 		l.dropped.Add(1)
-		return
 	}
-	l.lines.Add(1)
 	if half {
 		select {
 		case l.kick <- struct{}{}:
 		default:
 		}
 	}
+	return true
 }
 
 func (l *Log) append(b []byte, d *gate.Decision, hash bool) []byte {
@@ -186,23 +211,36 @@ func (l *Log) run() {
 			last = true
 		}
 		l.mu.Lock()
-		batch := l.filling
-		l.filling = l.spare[:0]
-		l.mu.Unlock()
-		l.spare = batch
-		if len(batch) == 0 {
+		if l.waiting+len(l.filling) == 0 {
+			l.mu.Unlock()
 			continue
 		}
-		err := l.file.write(l.on.Load(), batch)
-		if err != nil {
-			l.failures.Add(1)
-			lost := uint64(bytes.Count(batch, []byte{'\n'})) // some of it may be there
-			l.dropped.Add(lost)
-			l.lines.Add(-lost)
-			if !failing {
+		all := append(l.before, batch{l.on.Load(), l.filling})
+		l.before, l.waiting = nil, 0
+		l.filling = l.spare[:0]
+		l.mu.Unlock()
+		l.spare = all[len(all)-1].lines
+		for _, b := range all {
+			if len(b.lines) == 0 {
+				continue
+			}
+			err := l.write(b)
+			if err != nil && !failing {
 				l.report(err)
 			}
+			failing = err != nil
 		}
-		failing = err != nil
 	}
+}
+
+// write writes a batch, and counts its lines.
+func (l *Log) write(b batch) error {
+	n, err := l.file.write(b.to, b.lines)
+	whole := uint64(bytes.Count(b.lines[:n], []byte{'\n'}))
+	l.lines.Add(whole)
+	l.dropped.Add(uint64(bytes.Count(b.lines[n:], []byte{'\n'})))
+	if err != nil {
+		l.failures.Add(1)
+	}
+	return err
 }

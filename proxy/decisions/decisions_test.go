@@ -146,7 +146,7 @@ func TestTwoProcessesOneFile(t *testing.T) {
 	const rounds = 200
 	for i := range rounds {
 		for j, f := range []*file{&one, &two} {
-			if err := f.write(d, fmt.Appendf(nil, "{\"line\":\"%d of %d, and some more of it to fill the file\"}\n", i, j)); err != nil {
+			if _, err := f.write(d, fmt.Appendf(nil, "{\"line\":\"%d of %d, and some more of it to fill the file\"}\n", i, j)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -178,7 +178,7 @@ func TestOldFilesAreForgotten(t *testing.T) {
 	}
 	var f file
 	for range 8 {
-		if err := f.write(d, []byte("{\"a\":\"line\"}\n")); err != nil {
+		if _, err := f.write(d, []byte("{\"a\":\"line\"}\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,6 +236,97 @@ func TestNobodyWaitsForTheDisk(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNobodyIsNamedInAFileOfHashes: accounts are written as hashes from one moment on, in
+// another file, while everybody asks.
+func TestNobodyIsNamedInAFileOfHashes(t *testing.T) {
+	dir := t.TempDir()
+	l := newLog(t)
+	files := [2]*rules.Decisions{
+		{File: filepath.Join(dir, "clear.log"), Size: 1 << 30, Files: 2},
+		{File: filepath.Join(dir, "hashed.log"), Size: 1 << 30, Files: 2, Hash: true},
+	}
+	l.Use(files[0])
+	var all sync.WaitGroup
+	const people, each = 4, 500
+	for range people {
+		all.Go(func() {
+			for range each {
+				l.Decided(decision("c:alice"))
+			}
+		})
+	}
+	for i := range 50 {
+		l.Decided(decision("c:alice"))
+		l.Use(files[(i+1)%2])
+	}
+	all.Wait()
+	l.Decided(decision("c:alice"))
+	l.Use(nil)
+	l.Decided(decision("c:nobody"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.Decided(decision("c:nobody"))
+	n := 0
+	for _, d := range files {
+		for _, line := range lines(t, d.File) {
+			if n++; strings.Contains(line, "#") != d.Hash || strings.Contains(line, "nobody") {
+				t.Fatalf("%s has %s", d.File, line)
+			}
+		}
+	}
+	if want := people*each + 51; n != want || l.Stats() != (Stats{Lines: uint64(want)}) {
+		t.Errorf("%d lines, and stats %+v, want %d", n, l.Stats(), want)
+	}
+}
+
+// TestWhatIsWrittenIsCounted, and nothing twice: of lines that are there although another
+// file could not be begun, of those that a full disk has broken, of those behind a file that
+// cannot be there.
+func TestWhatIsWrittenIsCounted(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "d.log")
+	for turn := range 2 { // what stands where the oldest files are to be forgotten cannot be removed
+		if err := os.MkdirAll(filepath.Join(fmt.Sprint(name, ".2000010", turn, "T000000.000000"), "full"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var reports []error
+	l := New(hashed, func(err error) { reports = append(reports, err) })
+	l.Use(&rules.Decisions{File: name, Size: 1, Files: 1})
+	l.Decided(decision("c:alice"))
+	l.Use(&rules.Decisions{File: filepath.Join(dir, "missing", "d.log"), Size: 1, Files: 1})
+	l.Decided(decision("c:lost"))
+	l.Decided(decision("c:lost"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.Stats(); s != (Stats{Lines: 1, Dropped: 2, Failures: 2}) || len(reports) == 0 {
+		t.Errorf("stats %+v, reports %v", s, reports)
+	}
+}
+
+// TestNextLineAfterABrokenOneIsWhole: as when a disk was full in the middle of a line, and
+// for the end of that, too.
+func TestNextLineAfterABrokenOneIsWhole(t *testing.T) {
+	d := &rules.Decisions{File: filepath.Join(t.TempDir(), "d.log"), Size: 1 << 20, Files: 1}
+	if err := os.WriteFile(d.File, []byte(`{"a":"bro`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := file{name: d.File, torn: true}
+	for range 2 {
+		if _, err := f.write(d, []byte("{\"a\":\"line\"}\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(t, d.File); len(got) != 3 || got[1] != `{"a":"line"}` || got[2] != got[1] {
+		t.Errorf("%q", got)
 	}
 }
 

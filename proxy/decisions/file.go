@@ -19,32 +19,40 @@ type file struct {
 	f    *os.File
 	name string
 	size int64
+	torn bool // a line in it may not have been ended
 }
 
-// write appends whole lines. A write that fails is not tried again: nobody knows how much
-// of it is there, so the next begins on a line of its own.
-func (f *file) write(d *rules.Decisions, lines []byte) error {
-	if d == nil {
-		if f.f == nil {
-			return nil
-		}
-		d = &rules.Decisions{File: f.name} // switched off a moment ago
-	}
+// write appends whole lines, and answers how many bytes of them are there. A write that
+// fails is not tried again; what comes next begins on a line of its own.
+func (f *file) write(d *rules.Decisions, lines []byte) (n int, err error) {
 	if err := f.open(d.File); err != nil {
-		return fmt.Errorf("open the log of decisions: %w", err)
+		return 0, fmt.Errorf("open the log of decisions: %w", err)
 	}
-	n, err := f.f.Write(lines)
+	if err := f.mend(); err != nil {
+		return 0, fmt.Errorf("write decisions: %w", err)
+	}
+	n, err = f.f.Write(lines)
 	f.size += int64(n)
 	if err != nil {
-		_, _ = f.f.Write([]byte{'\n'}) // if it can be written, the rest of a line ends here
-		return errors.Join(fmt.Errorf("write decisions: %w", err), f.close())
+		f.torn = n > 0 && lines[n-1] != '\n'
+		return n, errors.Join(fmt.Errorf("write decisions: %w", err), f.mend(), f.close())
 	}
-	if d.Size > 0 && f.size >= d.Size {
+	if f.size >= d.Size {
 		if err := f.turn(d); err != nil {
-			return fmt.Errorf("begin another log of decisions: %w", err)
+			return n, fmt.Errorf("begin another log of decisions: %w", err)
 		}
 	}
-	return nil
+	return n, nil
+}
+
+// mend ends a line that was begun.
+func (f *file) mend() error {
+	if !f.torn {
+		return nil
+	}
+	_, err := f.f.Write([]byte{'\n'})
+	f.torn = err != nil
+	return err
 }
 
 // open makes sure that f is what the name stands for.
@@ -68,6 +76,7 @@ func (f *file) open(name string) error {
 	if err != nil {
 		return errors.Join(err, opened.Close())
 	}
+	f.torn = f.torn && f.name == name
 	f.f, f.name, f.size = opened, name, info.Size()
 	return nil
 }
