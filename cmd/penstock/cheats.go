@@ -47,8 +47,8 @@ type cheats struct {
 	provider *verify.Client
 	leases   *lease.Gate // nil: there is no other gateway
 	decided  *decisions.Log
-	begun    atomic.Bool // all that terms ask for has been read once
-	sales    atomic.Pointer[[]*rules.Sale]
+	begun    atomic.Bool               // all that terms ask for has been read once
+	set      atomic.Pointer[rules.Set] // in use
 
 	closing []func() error
 }
@@ -90,7 +90,7 @@ func newCheats(ctx context.Context, set *rules.Set, secret []byte, own *embedded
 	c.ladder = ladder.New(ladder.Options{Score: behaviour.New(), Banned: c.banned})
 	c.desk = challenge.New(challenge.Options{
 		Secret: secret, Owes: c.ladder.Owes, Claim: store.Claim, Verify: c.provider.Ask,
-		Load: func() float64 { return fullness(load(), set.Origin.QueueDepth) },
+		Load: func() float64 { return fullness(load(), c.set.Load().Origin.QueueDepth) },
 	})
 	if set.Store.Redis != nil {
 		c.leases = lease.New(store, gatewayName(), secret, c.report("leases"))
@@ -133,14 +133,14 @@ func (c *cheats) banned(f *gate.Facts, by rules.Signal, until time.Time) {
 
 // lifted has the ladder forgive what it has found itself: an operator's word holds here as well.
 func (c *cheats) lifted(s shared.Subject) {
-	for _, sale := range *c.sales.Load() {
+	for _, sale := range c.set.Load().Sales {
 		c.ladder.Forgive(sale, s.Account)
 	}
 }
 
 // use goes by other rules from now on.
 func (c *cheats) use(set *rules.Set) {
-	c.sales.Store(&set.Sales)
+	c.set.Store(set)
 	c.bans.Use(set.Bans)
 	c.eligible.Use(set.Sales)
 	c.desk.Use(set.Sales)
