@@ -46,6 +46,9 @@ func adapt(set *rules.Set, s *rules.Sale, o *origin, l *link, scratch string, no
 	c.set("admin", `{listen: "127.0.0.1:0"}`, "")
 	c.set("health", "", "")
 	c.set("shutdown", "{delay: 0s, timeout: 5s}", "")
+	if set.Decisions != nil {
+		c.set("decisions", "", "Decisions are not logged: yours are about the real sale.")
+	}
 	if set.TLS != nil {
 		c.set("tls", "", "The crowd speaks plain HTTP: what TLS costs is not in the result.")
 	}

@@ -34,6 +34,7 @@ client_ip: {header: CF-Connecting-IP}
 shutdown: {delay: 5s, timeout: 60s}
 origin: {url: "https://10.0.0.9:80", tls: {server_name: shop.example}, queue: {max_wait: 2s}}
 store: {redis: {addrs: ["10.0.0.2:6379"], key_prefix: shop, db: 3}}
+decisions: {file: decisions.log}
 sales:
   - {name: early, match: {path: /buy}, closes: "2030-01-01T00:00:00Z", stock: {units: 1}, account: [{visitor: true}]}
   - {name: late, match: {path: /buy}, opens: "2031-01-01T00:00:00Z", closes: "2031-01-01T01:00:00Z", stock: {units: 7}, account: [{visitor: true}]}
@@ -69,6 +70,9 @@ func TestAdapt(t *testing.T) {
 	}
 	if len(got.TrustedProxies) != 1 || got.TrustedProxies[0].String() != "127.0.0.0/8" || got.ClientIPHeader != "X-Forwarded-For" {
 		t.Errorf("trusts %v by %s, want this machine alone", got.TrustedProxies, got.ClientIPHeader)
+	}
+	if got.Decisions != nil {
+		t.Errorf("decisions are written to %s, among those of the real sale", got.Decisions.File)
 	}
 	said := strings.Join(c.said, "\n")
 	for _, want := range []string{"late opens", "early is left out", "under penstock-rehearsal-", "instead of shop", "a test"} {
