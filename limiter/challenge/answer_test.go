@@ -16,15 +16,15 @@ import (
 )
 
 func TestReplayed(t *testing.T) {
-	s, spent, trips := phone(), NewSpent(100), 0
-	here, there := open(Options{Claim: spent.Claim}, s), open(Options{Claim: spent.Claim}, s)
+	s, spent, trips := phone(), &spent{}, 0
+	here, there := open(Options{Claim: spent.claim}, s), open(Options{Claim: spent.claim}, s)
 	p := here.Puzzle(alice(s), "d")
 	a := answered(p, "d")
 	if _, err := there.Answer(t.Context(), a); err != nil {
 		t.Fatalf("the answer at another gateway: %v", err)
 	}
 	text := gate.Answer{Token: p.Token, Text: look(t, here, p), Device: "d"}
-	for _, d := range []*Desk{there, here, here, open(Options{Claim: spent.Claim}, s)} {
+	for _, d := range []*Desk{there, here, here, open(Options{Claim: spent.claim}, s)} {
 		wrong(t, d, a, gate.ErrSpent)
 		wrong(t, d, text, gate.ErrSpent)
 	}
@@ -38,8 +38,8 @@ func TestReplayed(t *testing.T) {
 
 // TestOneOfManyWins: a thousand send the same answer to two gateways at once.
 func TestOneOfManyWins(t *testing.T) {
-	s, spent := phone(), NewSpent(100)
-	desks := []*Desk{open(Options{Claim: spent.Claim}, s), open(Options{Claim: spent.Claim}, s)}
+	s, spent := phone(), &spent{}
+	desks := []*Desk{open(Options{Claim: spent.claim}, s), open(Options{Claim: spent.claim}, s)}
 	a := answered(desks[0].Puzzle(alice(s), "d"), "d")
 	var won, lost atomic.Int32
 	atOnce(1000, func(i int) {
