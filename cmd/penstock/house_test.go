@@ -89,7 +89,7 @@ var mayImport = map[string][]string{
 	"cmd/sampleshop":               {},
 	"cmd/penstock/testdata/bare":   {"github.com/valyala/fasthttp"},
 	"cmd/penstock/rehearse/crowd":  {"github.com/HdrHistogram/hdrhistogram-go"},
-	"cmd/penstock/rehearse/cheats": {"penstock/proxy/gate", "penstock/rules"},
+	"cmd/penstock/rehearse/cheats": {"penstock/cmd/penstock/mine/judge", "penstock/proxy/gate", "penstock/rules"},
 	"cmd/penstock/rehearse/report": {},
 	"cmd/penstock/rehearse": {
 		"penstock/cmd/penstock/rehearse/cheats", "penstock/cmd/penstock/rehearse/crowd", "penstock/cmd/penstock/rehearse/report", "penstock/limiter/challenge/challengetest", "penstock/rules", "penstock/rules/config",

@@ -1,9 +1,9 @@
 package cheats
 
 import (
-	"cmp"
 	"slices"
 
+	"penstock/cmd/penstock/mine/judge"
 	"penstock/proxy/gate"
 	"penstock/rules"
 )
@@ -123,12 +123,19 @@ func Judge(r *Result) *Judgement {
 	for k := range j.Kinds {
 		j.Kinds[k].rate(&j.People, Kind(k).Cheat())
 		if Kind(k).Cheat() {
-			j.Kinds[k].AUC = AUC(scores[k], people)
+			j.Kinds[k].AUC = auc(scores[k], people)
 		}
 	}
 	j.Cheats.rate(&j.People, true)
-	j.Cheats.AUC = AUC(cheats, people)
+	j.Cheats.AUC = auc(cheats, people)
 	return j
+}
+
+// auc is 0 where there is nobody to compare.
+func auc(cheats, people []float64) float64 {
+	slices.Sort(cheats)
+	slices.Sort(people)
+	return max(0, judge.AUC(cheats, people))
 }
 
 func (r *Row) add(a *Account) {
@@ -173,40 +180,4 @@ func (j *Judgement) Loot() float64 { return share(j.Cheats.Won, j.Cheats.Won+j.P
 // Loots is the share of the units sold that a kind has won.
 func (j *Judgement) Loots(k Kind) float64 {
 	return share(j.Kinds[k].Won, j.Cheats.Won+j.People.Won)
-}
-
-// AUC is the chance that a cheat scores higher than a person, a tie counting half: the
-// Mann–Whitney statistic over the product of the sizes. It is 0 where either is empty.
-func AUC(cheats, people []float64) float64 {
-	if len(cheats) == 0 || len(people) == 0 {
-		return 0
-	}
-	type scored struct {
-		score float64
-		cheat bool
-	}
-	all := make([]scored, 0, len(cheats)+len(people))
-	for _, s := range cheats {
-		all = append(all, scored{s, true})
-	}
-	for _, s := range people {
-		all = append(all, scored{s, false})
-	}
-	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
-	sum, below := 0.0, 0 // people with a lower score
-	for i := 0; i < len(all); {
-		tied, those := 0, 0
-		j := i
-		for ; j < len(all) && all[j].score == all[i].score; j++ {
-			if all[j].cheat {
-				those++
-			} else {
-				tied++
-			}
-		}
-		sum += float64(those) * (float64(below) + float64(tied)/2)
-		below += tied
-		i = j
-	}
-	return sum / float64(len(cheats)) / float64(len(people))
 }

@@ -76,7 +76,7 @@ func TestAUCIsTheChanceThatACheatScoresHigher(t *testing.T) {
 			}
 		}
 		want /= float64(len(cheats) * len(people))
-		if got := AUC(cheats, people); math.Abs(got-want) > 1e-9 {
+		if got := auc(cheats, people); math.Abs(got-want) > 1e-9 {
 			t.Fatalf("AUC is %v, want %v", got, want)
 		}
 	})
