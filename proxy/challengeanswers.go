@@ -220,8 +220,10 @@ func (p *Proxy) notSolved(r *request, err error) {
 	}
 	n := notTaken[i]
 	p.challenges.events[n.event].Inc()
-	if n.status == 503 {
+	if n.event == answeredUnchecked { // all else is the client's own doing
 		p.warn("challenge", err)
+	}
+	if n.status == 503 {
 		r.retryAfter(jitter(2 * time.Second))
 	}
 	p.tell(r, gate.Challenge, n.status, challengeEventNames[n.event], n.words)

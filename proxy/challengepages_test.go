@@ -165,6 +165,9 @@ func TestWhatIsSaidOfAnswers(t *testing.T) {
 	if got := g.shop.count(); got != 0 {
 		t.Errorf("%d requests reached the shop", got)
 	}
+	if log := g.log.String(); strings.Contains(log, "sent again later") || !strings.Contains(log, errDown.Error()) {
+		t.Errorf("want trouble in the log, and only that: %s", log)
+	}
 }
 
 func TestFormsWithoutScripts(t *testing.T) {
