@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"penstock/proxy/gate"
 	"penstock/rules"
@@ -245,6 +246,40 @@ func TestNoCookies(t *testing.T) {
 }
 
 // TestWrongWork may be mended; TestGuesses may not.
+// TestWhatIsLentIsNotKept: proofs and accounts lie in memory that the next request writes
+// over, and then nobody's proof is somebody else's; and of a long name nothing is kept.
+func TestWhatIsLentIsNotKept(t *testing.T) {
+	s := phone()
+	d := open(Options{}, s)
+	proof := []byte(solve(t, d, s, "d").Proof)
+	account, device := []byte("c:alice"), []byte("d")
+	lent := func(b []byte) string { return unsafe.String(&b[0], len(b)) }
+	shown := string(proof)
+	if c := d.Cleared(lent(proof), by(lent(account), s), lent(device)); c.At.IsZero() {
+		t.Fatal("the proof is worth nothing")
+	}
+	copy(account, "c:mallo")
+	copy(device, "x")
+	clear(proof)
+	if c := d.Cleared(shown, by("c:mallo", s), "d"); !c.At.IsZero() {
+		t.Error("whoever comes next has solved it, too")
+	}
+	if c := d.Cleared(shown, alice(s), "d"); c.At.IsZero() {
+		t.Error("the proof is worth nothing any more")
+	}
+	if !d.proofs.Contains(shown) || d.proofs.Len() != 1 {
+		t.Error("the proof is not found again under its own text")
+	}
+	long := by("c:"+strings.Repeat("x", maxKept), s)
+	solved, err := d.Answer(t.Context(), answered(d.Puzzle(long, "d"), "d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := d.Cleared(solved.Proof, long, "d"); c.At.IsZero() || d.proofs.Len() != 1 {
+		t.Errorf("%d proofs are kept, or that of a long name is worth nothing", d.proofs.Len())
+	}
+}
+
 func TestWrongWork(t *testing.T) {
 	s, claims := phone(), 0
 	d := open(Options{Claim: func(context.Context, []byte, time.Duration) (bool, error) { claims++; return true, nil }}, s)

@@ -171,9 +171,32 @@ func TestNoProvider(t *testing.T) {
 	if _, _, err := w.answer(t.Context()); !errors.Is(err, gate.ErrUnchecked) {
 		t.Errorf("without anybody who asks: %v", err)
 	}
-	// A sale that asks another provider than before begins anew, and one that no longer asks any is not asked.
+	// One that is no longer the sale's is not asked.
 	p := w.desk.Puzzle(alice(w.sale), "d")
 	none := phone()
 	w.desk.Use([]*rules.Sale{none})
 	wrong(t, w.desk, gate.Answer{Token: p.Token, Remote: "said", Device: "d"}, gate.ErrWrongAnswer)
+}
+
+// TestAnotherProviderBeginsAnew, and so does the same one with another secret: it may have
+// been the old one that was wrong.
+func TestAnotherProviderBeginsAnew(t *testing.T) {
+	for name, change := range map[string]func(*rules.Remote){
+		"the same":       func(*rules.Remote) {},
+		"another":        func(r *rules.Remote) { r.Verify = "https://other.example/verify" },
+		"another secret": func(r *rules.Remote) { r.Secret = "another" },
+	} {
+		w := newWidget(rules.RefuseAll)
+		w.err = errors.New("out of reach")
+		for range failures {
+			w.answer(t.Context())
+		}
+		now, remote := phone(), *w.sale.Challenge.Remote
+		change(&remote)
+		now.Challenge.Remote = &remote
+		w.desk.Use([]*rules.Sale{now})
+		if down := w.desk.down("phone", time.Now()); down != (name == "the same") {
+			t.Errorf("%s: down is %v", name, down)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -65,6 +66,22 @@ func TestBansAreSignedLoggedAndAnswered(t *testing.T) {
 	k.err = errors.New("the store is away")
 	if status, _ := b.ask("GET", "/api/v1/bans", ""); status != 503 {
 		t.Errorf("bans that cannot be read: %d", status)
+	}
+}
+
+// TestBanWhoseAskerHasLeft is seen through all the same.
+func TestBanWhoseAskerHasLeft(t *testing.T) {
+	b, k := newBench(t), &keeper{}
+	b.o.Bans = k
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(ctx, "POST", "/api/v1/bans/add", strings.NewReader(`{"by":"ann","why":"x","subject":"c:bob","for":"24h"}`))
+	r.Host = b.o.Listen
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	Handler(b.o).ServeHTTP(w, r)
+	if w.Code != 200 || len(b.changes) != 1 || b.changes[0].Err != nil {
+		t.Errorf("got %d, and the log has %+v", w.Code, b.changes)
 	}
 }
 

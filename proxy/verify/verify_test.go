@@ -128,6 +128,27 @@ func TestNoRedirect(t *testing.T) {
 	}
 }
 
+// TestEndlessAnswer is not read to its end, which there is not.
+func TestEndlessAnswer(t *testing.T) {
+	sent := make(chan int, 1)
+	r := provider(t, func(w http.ResponseWriter, _ *http.Request) {
+		n, some := 0, make([]byte, 64<<10)
+		for n < 1<<28 {
+			m, err := w.Write(some)
+			if n += m; err != nil {
+				break
+			}
+		}
+		sent <- n
+	})
+	if ok, err := ask(t, t.Context(), r); ok || err == nil {
+		t.Errorf("%v, %v, want an error", ok, err)
+	}
+	if n := <-sent; n >= 1<<28 {
+		t.Errorf("%d bytes of an answer were taken", n)
+	}
+}
+
 func TestCannotBeAsked(t *testing.T) {
 	stop := make(chan struct{})
 	wait := func(q *http.Request) {
