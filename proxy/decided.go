@@ -12,7 +12,7 @@ import (
 // decided lets the watcher hear of a request. A panic in it is contained: the answer is still
 // to be sent.
 func (p *Proxy) decided(r *request, won bool) {
-	if p.watcher == nil || r.late || r.lapsed || r.answered == gate.Preflight {
+	if p.watcher == nil || r.late || r.lapsed {
 		return
 	}
 	defer func() {

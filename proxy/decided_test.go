@@ -55,6 +55,10 @@ func TestWatcherHearsOnceOfEveryRequestOfASale(t *testing.T) {
 	})
 	g.send(buy)
 	l.want(t, "a winner", "c:alice 0 phone admitted would=unset won=true")
+	g.shop.says(func(string) []byte { return []byte("HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n") })
+	g.send(buy)
+	l.want(t, "whom the shop refuses", "c:alice 0 phone admitted would=unset won=false")
+	g.shop.says(nil)
 	for i := range place {
 		g.probes[i].says = refusing(gate.SoldOut)
 		g.send(buy)
@@ -70,6 +74,26 @@ func TestWatcherHearsOnceOfEveryRequestOfASale(t *testing.T) {
 		g.send(raw)
 		l.want(t, raw, want...)
 	}
+	g.settled()
+}
+
+// TestWatcherHearsNothingOf pages that were not shown, and requests whose facts an observed
+// sale cannot use.
+func TestWatcherHearsNothingOf(t *testing.T) {
+	g, l := watchedRig(t, func(s *rules.Set) {
+		s.Sales[0].Behaviour = &rules.Behaviour{Page: "/p/**"}
+		s.Sales[0].Enforce = false
+	})
+	g.probes[place].says = refusing(gate.Overloaded)
+	if a := g.send(crlf("GET /p/1 HTTP/1.1", "Host: shop", "Cookie: customer=alice")); a.reason() != "overloaded" {
+		t.Errorf("got %q, want overloaded", a.reason())
+	}
+	l.want(t, "a page that was not shown")
+	g.probes[place].says = nil
+	if a := g.send(crlf("POST /buy.php HTTP/1.1", "Host: shop", "Cookie: customer=alice; customer=bob", "Content-Length: 0")); a.reason() != "admitted" {
+		t.Errorf("got %q, want admitted", a.reason())
+	}
+	l.want(t, "a request of two accounts")
 	g.settled()
 }
 

@@ -181,7 +181,7 @@ func TestIdleConnectionEndsInSilence(t *testing.T) {
 }
 
 func TestLateWaitIsOneRequestInTheCounts(t *testing.T) {
-	g := newRig(t, func(s *rules.Set) { s.Origin.ResponseTimeout = 20 * time.Millisecond })
+	g, l := watchedRig(t, func(s *rules.Set) { s.Origin.ResponseTimeout = 20 * time.Millisecond })
 	finish := make(chan struct{})
 	g.probes[stock].released = make(chan gate.End, 1)
 	g.shop.says(func(string) []byte {
@@ -202,6 +202,7 @@ func TestLateWaitIsOneRequestInTheCounts(t *testing.T) {
 	if n := counts["reason=origin_timeout route= sale=phone"]; n != 1 || total(counts) != 1 {
 		t.Errorf("counted %v, want one origin_timeout", counts)
 	}
+	l.want(t, "a late wait", "c:alice 0 phone origin_timeout would=unset won=false")
 	if !strings.Contains(g.log.String(), `"answer":"origin_timeout"`) {
 		t.Errorf("the winner's line does not say what the client was told: %s", g.log.String())
 	}
