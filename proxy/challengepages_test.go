@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"penstock/proxy/gate"
+	"penstock/proxy/pages"
 	"penstock/rules"
 )
 
@@ -207,5 +208,16 @@ func TestCookieOfAProofOverTLS(t *testing.T) {
 	a := reply(g, url.Values{"token": {"token-0"}, "text": {digits}}, "X-Forwarded-Proto: https")
 	if set := a.Header.Get("Set-Cookie"); !strings.Contains(set, "; Secure; SameSite=None") {
 		t.Errorf("behind TLS: %q", set)
+	}
+}
+
+// TestThePageToReturnToIsNoMarkup: it is what a client says, between quotes of ours.
+func TestThePageToReturnToIsNoMarkup(t *testing.T) {
+	r := &request{}
+	r.head.method, r.head.hostValue = []byte("POST"), []byte("shop.example")
+	r.head.fields = []field{{name: []byte("Referer"), value: []byte(`https://shop.example/"><script>alert(1)</script>`)}}
+	page := string(r.puzzlePage(pages.Challenge("title", true), &gate.Puzzle{Captcha: true}))
+	if strings.Contains(page, "alert(1)</script>") || !strings.Contains(page, "/&#34;&gt;&lt;script&gt;alert(1)") {
+		t.Error("markup of the client's stands in the page as it came")
 	}
 }
