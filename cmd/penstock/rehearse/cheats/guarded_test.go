@@ -1,7 +1,6 @@
 package cheats
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,35 +70,11 @@ func guarded(s *rules.Sale) Gates {
 // suspicion is what the gateway shows to operators of an account, as one number: the rung,
 // and the points within it.
 func suspicion(l *ladder.Ladder, f *gate.Facts) float64 {
-	st0 := l.Stands(f)
-	n := 0.0
-	for _, c := range st0.Signals {
+	s, n := l.Stands(f), 0.0
+	for _, c := range s.Signals {
 		if c.Signal == rules.ByStrikes || c.Signal == rules.ByIgnored {
 			n += float64(c.Count)
 		}
 	}
-	return 100*float64(st0.Rung) + float64(st0.Points) + 5*min(n, 100)
-
-}
-
-func TestTry(t *testing.T) {
-	var loot, bareLoot, chal, ref float64
-	n := 0.0
-	for seed := uint64(1); seed <= 12; seed++ {
-		b := Judge(Play(Draw(seed, 0), sale(), bare(), Shop{Fails: .01}, nil))
-		s := guardedSale(t)
-		j := Judge(Play(Draw(seed, 0), s, guarded(s), Shop{Fails: .01}, nil))
-		loot += j.Loot()
-		bareLoot += b.Loot()
-		chal += j.Challenged()
-		ref += j.Refused()
-		n++
-		line := fmt.Sprintf("seed %2d ref %.2f%% chal %.2f%% loot %5.2f of %.2f |", seed, 100*j.Refused(), 100*j.Challenged(), 100*j.Loot(), 100*b.Loot())
-		for k := Flood; k < Kinds; k++ {
-			r := j.Kinds[k]
-			line += fmt.Sprintf(" %v %d/%d r%.2f a%.3f |", k, r.Won, r.Accounts, r.Recall, r.AUC)
-		}
-		t.Log(line)
-	}
-	t.Logf("ALL refused %.2f challenged %.2f loot %.2f of %.2f", 100*ref/n, 100*chal/n, 100*loot/n, 100*bareLoot/n)
+	return 100*float64(s.Rung) + float64(s.Points) + 5*min(n, 100)
 }
