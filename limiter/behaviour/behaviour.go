@@ -10,7 +10,7 @@
 // What honest people do that must not count: they obey our Retry-After, which is spread by up to
 // half of it or two seconds, whichever is less, and so is never as even as what is asked for
 // here; they move between the network at home and that of one mobile carrier, so two networks
-// are nothing; they have no account yet, only our visitor's cookie ("v:"), and may have looked at
+// are nothing, but for the moment of the opening, when few have just moved; they have no account yet, only our visitor's cookie ("v:"), and may have looked at
 // the page before they had that.
 //
 // It does not know what was asked of other gateways, or what a page view was worth.
@@ -28,8 +28,8 @@ import (
 	"penstock/rules"
 )
 
-// Networks is how many networks with accounts that rotate are remembered, about 300 bytes each.
-const Networks = 1 << 12
+// Networks is how many networks with accounts that move are remembered, about 300 bytes each.
+const Networks = 1 << 14
 
 // Score judges accounts.
 type Score struct {
@@ -44,6 +44,8 @@ func New() *Score {
 const (
 	rotates   = 3  // networks from which on an account is one that rotates
 	company   = 2  // others that rotate make a network one of a ring
+	quickly   = 2  // times Fastest after the opening until people ask in numbers
+	early     = 3  // and until when those who have moved since they looked are few
 	crowd     = 20 // accounts that make an address shared, where the ladder has no step for it
 	most      = 100
 	visitor   = "v:"
@@ -57,26 +59,60 @@ func (s *Score) Asked(f *gate.Facts, seen ladder.Seen, notes *ladder.Notes) (poi
 		return 0
 	}
 	n := load(notes)
-	n.asked(f)
+	n.asked(f, seen.Networks)
 	if b.Ring > 0 && seen.Networks >= rotates {
 		s.rotated(f, seen, &n)
 	}
 	n.store(notes)
+	n.rings = s.inRings(f, seen)
 	each(f, seen, &n, func(p int, _ rule) { points += p })
 	return min(points, most)
 }
 
-// rotated notes a network that others who rotate come from as well.
+// rotated notes an account at each of its networks, once in a pane, and when there is one more.
 func (s *Score) rotated(f *gate.Facts, seen ladder.Seen, n *note) {
-	window := max(f.Sale.Ladder.Window, time.Second)
-	pane := uint32(f.At.UnixNano() / int64(window/distinct.Panes))
-	h := s.rings.Take(seen.Network, 0)
-	h.V.Add(f.HashAccount(), false, pane)
-	all, _ := h.V.Count(pane)
-	h.Free()
-	if all > company {
-		n.ring(seen.Network)
+	pane, nets := pane(f), uint8(min(seen.Networks, 255))
+	if n.pane == uint8(pane) && n.nets == nets {
+		return
 	}
+	n.pane, n.nets = uint8(pane), nets
+	for _, network := range seen.From {
+		if network == 0 {
+			continue
+		}
+		h := s.rings.Take(key(network), 0)
+		h.V.Add(f.HashAccount(), false, pane)
+		h.Free()
+	}
+}
+
+// inRings is how many of an account's networks others rotate through as well, by now.
+func (s *Score) inRings(f *gate.Facts, seen ladder.Seen) (rings int) {
+	if seen.Networks < rotates || f.Sale.Behaviour.Ring == 0 {
+		return 0
+	}
+	for _, network := range seen.From {
+		if network == 0 {
+			continue
+		}
+		h := s.rings.Look(key(network), 0)
+		if h.V != nil {
+			set := *h.V // a copy: asking changes nothing
+			if all, _ := set.Count(pane(f)); all > company {
+				rings++
+			}
+		}
+		h.Free()
+	}
+	return rings
+}
+
+func key(network uint32) uint64 { return uint64(network) << 32 }
+
+// pane is the quarter of a window.
+func pane(f *gate.Facts) uint32 {
+	window := max(f.Sale.Ladder.Window, time.Second)
+	return uint32(f.At.UnixNano() / int64(window/distinct.Panes))
 }
 
 // rule is one of rules.Behaviour.
@@ -89,19 +125,26 @@ const (
 	regular
 	noPage
 	shared
+	together
+	moved
 	ring
 )
 
 // each calls found for every rule that the account meets.
 func each(f *gate.Facts, seen ladder.Seen, n *note, found func(points int, by rule)) {
 	b := f.Sale.Behaviour
-	if b.Reaction > 0 && n.sooner > 0 && f.At.Sub(f.Sale.Opens) < max(f.Sale.Ladder.Window, openedFor) {
-		if n.atOnce > 1 {
+	if since := f.At.Sub(f.Sale.Opens); since < max(f.Sale.Ladder.Window, openedFor) {
+		switch {
+		case b.Reaction == 0 || n.sooner == 0:
+		case n.atOnce > 1:
 			found(b.Reaction, atOpening)
-		} else if time.Duration(n.sooner-1)*time.Millisecond < b.Fastest {
+		case time.Duration(n.sooner-1)*time.Millisecond < b.Fastest:
 			found(b.Reaction, reaction)
-		} else {
+		default:
 			found(b.Reaction/2, nearly)
+		}
+		if b.Moved > 0 && n.moved {
+			found(b.Moved, moved)
 		}
 	}
 	if b.Regular > 0 && n.regular() {
@@ -113,7 +156,10 @@ func each(f *gate.Facts, seen ladder.Seen, n *note, found func(points int, by ru
 	if b.Shared > 0 && seen.Accounts >= crowded(f.Sale.Ladder.Accounts) {
 		found(b.Shared, shared)
 	}
-	if b.Ring > 0 && n.rings() >= rotates {
+	if b.Together > 0 && seen.Together > 0 {
+		found(b.Together, together)
+	}
+	if b.Ring > 0 && n.rings >= rotates {
 		found(b.Ring, ring)
 	}
 }
@@ -134,6 +180,7 @@ func (s *Score) Explain(f *gate.Facts, seen ladder.Seen, notes *ladder.Notes) (w
 		return nil
 	}
 	n := load(notes)
+	n.rings = s.inRings(f, seen)
 	each(f, seen, &n, func(points int, by rule) {
 		why = append(why, ladder.Point{Points: points, Why: words(by, f, seen, &n)})
 	})
@@ -154,6 +201,10 @@ func words(by rule, f *gate.Facts, seen ladder.Seen, n *note) string {
 		return fmt.Sprintf("never looked at %s", f.Sale.Behaviour.Page)
 	case shared:
 		return fmt.Sprintf("its address has %d accounts that nothing vouches for", seen.Accounts)
+	case together:
+		return fmt.Sprintf("one of %d accounts of one address or network that first asked together, sooner after the opening than so many people do", seen.Together)
+	case moved:
+		return fmt.Sprintf("asked within %v of the opening, and had been in another network before", early*f.Sale.Behaviour.Fastest)
 	}
-	return fmt.Sprintf("came from %d or more networks that other accounts rotate through as well", n.rings())
+	return fmt.Sprintf("came from %d networks that other accounts rotate through as well", n.rings)
 }

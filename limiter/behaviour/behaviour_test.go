@@ -199,53 +199,129 @@ func TestWhoObeysIsNotRegular(t *testing.T) {
 	}
 }
 
-// TestRing: three networks, at each of which others rotate too. Somebody with a network at home
-// and one underway is in none, whoever else is there.
+// TestRing: three networks, at each of which others rotate too, by now. Somebody with a network at
+// home and one underway is in none, whoever else is there.
 func TestRing(t *testing.T) {
 	s, sale := New(), sale(rules.Behaviour{Ring: 45})
-	ask := func(p *person, network uint64, networks int) int {
-		p.seen.Network, p.seen.Networks = network<<48|network, networks
+	ask := func(p *person, networks ...uint32) int {
+		p.seen.From, p.seen.Networks = [ladder.Networks]uint32{}, len(networks)
+		copy(p.seen.From[:], networks)
 		return p.asks(time.Minute)
 	}
+	var bots []*person
 	for i := range 6 {
-		p, got := newPerson(s, sale, fmt.Sprintf("c:bot%d", i)), 0
-		for n := range uint64(6) {
-			got = ask(p, 2+n%3*2, min(1+int(n), 3))
-		}
-		if want := map[bool]int{true: 45}[i >= 2]; got != want {
+		p := newPerson(s, sale, fmt.Sprintf("c:bot%d", i))
+		bots = append(bots, p)
+		ask(p, 3)
+		ask(p, 3, 5)
+		if got, want := ask(p, 3, 5, 7), map[bool]int{true: 45}[i >= 2]; got != want {
 			t.Errorf("account %d of a ring has %d points, want %d", i, got, want)
 		}
 	}
+	if why := bots[0].why(); why != "45: came from 3 networks that other accounts rotate through as well" {
+		t.Errorf("the first of the ring has %q now that there are others", why)
+	}
 	p := newPerson(s, sale, "c:underway")
 	for range 10 {
-		if got := ask(p, 2, 2) + ask(p, 1000, 2); got != 0 {
+		if got := ask(p, 3) + ask(p, 3, 1001); got != 0 {
 			t.Errorf("a person with two networks has %d points", got)
 		}
 	}
-	for i := range uint64(20) { // two campuses, and the carrier that all on them have
+	for i := range uint32(20) { // two campuses, and the carrier that all on them have
 		p = newPerson(s, sale, fmt.Sprint("c:student", i))
 		for range 3 {
-			if got := ask(p, 3000+i%2*3000, 2) + ask(p, 4000, 2); got != 0 {
+			if got := ask(p, 3001+i%2*3000, 4001); got != 0 {
 				t.Errorf("student %d, between the campus and a carrier, has %d points", i, got)
 			}
 		}
 	}
-	for name, where := range map[string][]uint64{"two of a ring's": {2, 4, 5000}, "those of people": {3000, 4000, 6000}} {
+	for name, where := range map[string][]uint32{"two of a ring's": {3, 5, 5001}, "those of people": {3001, 4001, 6001}} {
 		p = newPerson(s, sale, "c:"+name)
-		for n := range 9 {
-			if got := ask(p, where[n%3], 3); got != 0 {
+		for range 9 {
+			if got := ask(p, where...); got != 0 {
 				t.Errorf("whose networks are %s has %d points", name, got)
 			}
 		}
 	}
 	p = newPerson(s, sale, "c:traveller")
 	for range 10 {
-		for n := range uint64(4) {
-			if got := ask(p, 2000+2*n, 4); got != 0 {
-				t.Errorf("a traveller alone on networks has %d points", got)
-			}
+		if got := ask(p, 2001, 2003, 2005, 2007); got != 0 {
+			t.Errorf("a traveller alone on networks has %d points", got)
 		}
 	}
+	for n := range uint32(3) { // who rotates on, and comes to a ring's networks later
+		got := ask(p, append([]uint32{2001, 2003, 2005, 2007}, []uint32{3, 5, 7}[:n+1]...)...)
+		if want := map[bool]int{true: 45}[n == 2]; got != want {
+			t.Errorf("a traveller in %d networks of a ring has %d points, want %d", n+1, got, want)
+		}
+	}
+	for _, bot := range bots { // the ring goes on to another network
+		ask(bot, 3, 5, 7, 9)
+	}
+	if got := ask(newPerson(s, sale, "c:next"), 9, 5, 7); got != 45 {
+		t.Errorf("in the newest of a ring's networks, and two others, has %d points", got)
+	}
+	p = newPerson(s, sale, "c:later") // a window and a pane after the ring was there
+	p.seen.From, p.seen.Networks = [ladder.Networks]uint32{3, 5, 7}, 3
+	if got := p.asks(14 * time.Minute); got != 0 {
+		t.Errorf("alone on the networks that a ring had %d points", got)
+	}
+}
+
+// TestRingStaysAsLongAsItAsks: its accounts are noted again in each pane.
+func TestRingStaysAsLongAsItAsks(t *testing.T) {
+	s, sale := New(), sale(rules.Behaviour{Ring: 45})
+	var bots [3]*person
+	for i := range bots {
+		bots[i] = newPerson(s, sale, fmt.Sprintf("c:bot%d", i))
+		bots[i].seen.From, bots[i].seen.Networks = [ladder.Networks]uint32{3, 5, 7}, 3
+	}
+	for after := time.Minute; after < time.Hour; after += 2 * time.Minute {
+		for _, p := range bots {
+			p.asks(after)
+		}
+		if got := bots[0].asks(after); got != 45 {
+			t.Fatalf("after %v the ring has %d points, want 45", after, got)
+		}
+	}
+}
+
+// TestMoved: whoever asks while few people do, and comes from elsewhere than before.
+func TestMoved(t *testing.T) {
+	ms := time.Millisecond
+	sale := sale(rules.Behaviour{Moved: 35, Fastest: 100 * ms})
+	for _, c := range []struct {
+		after    time.Duration
+		networks int
+		want     int
+	}{{-ms, 2, 0}, {0, 2, 35}, {299 * ms, 2, 35}, {300 * ms, 2, 0}, {50 * ms, 1, 0}, {50 * ms, 5, 35}} {
+		p := newPerson(New(), sale, "c:a")
+		p.seen.Networks = c.networks
+		if got := p.asks(c.after); got != c.want {
+			t.Errorf("%v after the opening, having been in %d networks: %d points, want %d", c.after, c.networks, got, c.want)
+		}
+		p.seen.Networks = 4 // moving later is nothing
+		if got := p.asks(time.Minute); got != c.want {
+			t.Errorf("a minute after that: %d points, want %d", got, c.want)
+		}
+		if got := p.asks(9 * time.Minute); got != c.want {
+			t.Errorf("at the end of the window: %d points, want %d", got, c.want)
+		}
+		if got := p.asks(10 * time.Minute); got != 0 {
+			t.Errorf("after the window: %d points", got)
+		}
+	}
+	p := newPerson(New(), sale, "c:a")
+	p.seen.Networks = 2
+	p.asks(50 * ms)
+	p.want(t, 35, "35: asked within 300ms of the opening, and had been in another network before")
+}
+
+func TestTogether(t *testing.T) {
+	p := newPerson(New(), sale(rules.Behaviour{Together: 60}), "c:a")
+	p.want(t, 0, "")
+	p.seen.Together = 17
+	p.want(t, 60, "60: one of 17 accounts of one address or network that first asked together, sooner after the opening than so many people do")
 }
 
 func TestNotesKeepWhatTheyAreGiven(t *testing.T) {
@@ -253,10 +329,8 @@ func TestNotesKeepWhatTheyAreGiven(t *testing.T) {
 		n := note{
 			last: rapid.Uint32().Draw(r, "last"), mean: rapid.Float32().Draw(r, "mean"), square: rapid.Float32().Draw(r, "square"),
 			base: rapid.Uint32().Draw(r, "base"), n: rapid.Byte().Draw(r, "n"), grid: rapid.Byte().Draw(r, "grid"),
-			atOnce: rapid.Byte().Draw(r, "at once"), sooner: rapid.Uint16().Draw(r, "sooner"),
-		}
-		for i := range n.nets {
-			n.nets[i] = rapid.Uint16().Draw(r, "net")
+			atOnce: rapid.Byte().Draw(r, "at once"), sooner: rapid.Uint16().Draw(r, "sooner"), moved: rapid.Bool().Draw(r, "moved"),
+			nets: rapid.Byte().Draw(r, "networks"), pane: rapid.Byte().Draw(r, "pane"),
 		}
 		var notes ladder.Notes
 		if n.store(&notes); load(&notes) != n {

@@ -17,27 +17,34 @@ type note struct {
 	grid   uint8   // of them in a row that were multiples of base
 	atOnce uint8   // requests sooner after the opening than anybody could be
 	sooner uint16  // the soonest of those and of the ones nearly as soon, ms and one; 0: none
-	nets   [4]uint16
+	moved  bool    // it asked while it was early, and not only from where it had been before
+	nets   uint8   // that it was noted at
+	pane   uint8   // in which
+
+	rings int // not kept: see Score.inRings
 }
 
 func load(p *ladder.Notes) note {
 	return note{
 		last: p[0], mean: math.Float32frombits(p[1]), square: math.Float32frombits(p[2]), base: p[3],
-		n: uint8(p[4]), grid: uint8(p[4] >> 8), atOnce: uint8(p[4] >> 16), sooner: uint16(p[5]),
-		nets: [4]uint16{uint16(p[6]), uint16(p[6] >> 16), uint16(p[7]), uint16(p[7] >> 16)},
+		n: uint8(p[4]), grid: uint8(p[4] >> 8), atOnce: uint8(p[4] >> 16), sooner: uint16(p[5]), moved: p[5]>>24 != 0,
+		nets: uint8(p[5] >> 16), pane: uint8(p[4] >> 24),
 	}
 }
 
 func (n *note) store(p *ladder.Notes) {
+	moved := uint32(0)
+	if n.moved {
+		moved = 1 << 24
+	}
 	*p = ladder.Notes{
 		n.last, math.Float32bits(n.mean), math.Float32bits(n.square), n.base,
-		uint32(n.n) | uint32(n.grid)<<8 | uint32(n.atOnce)<<16, uint32(n.sooner),
-		uint32(n.nets[0]) | uint32(n.nets[1])<<16, uint32(n.nets[2]) | uint32(n.nets[3])<<16,
+		uint32(n.n) | uint32(n.grid)<<8 | uint32(n.atOnce)<<16 | uint32(n.pane)<<24, uint32(n.sooner) | uint32(n.nets)<<16 | moved,
 	}
 }
 
-// asked notes when a request came. Who was silent for a window is new.
-func (n *note) asked(f *gate.Facts) {
+// asked notes when a request came, and whether from elsewhere. Who was silent for a window is new.
+func (n *note) asked(f *gate.Facts, networks int) {
 	ms := uint32(f.At.UnixMilli()) | 1
 	ago := ms - n.last
 	switch {
@@ -52,7 +59,11 @@ func (n *note) asked(f *gate.Facts) {
 	}
 	n.last = ms
 	if b := f.Sale.Behaviour; !f.Sale.Opens.IsZero() {
-		if after := f.At.Sub(f.Sale.Opens); after >= 0 && after < ladder.Quickly*b.Fastest {
+		after := f.At.Sub(f.Sale.Opens)
+		if after >= 0 && after < early*b.Fastest {
+			n.moved = n.moved || networks > 1
+		}
+		if after >= 0 && after < quickly*b.Fastest {
 			ms := uint16(min(after.Milliseconds(), math.MaxUint16-1)) + 1
 			if n.sooner == 0 || ms < n.sooner {
 				n.sooner = ms
@@ -100,27 +111,4 @@ func (n *note) regular() bool {
 	}
 	sd := float32(math.Sqrt(float64(n.square)))
 	return n.n >= memorable && n.mean >= 40 && sd < even*n.mean && sd < evenMs
-}
-
-// ring notes a network that others rotate through.
-func (n *note) ring(network uint64) {
-	fp := uint16(network>>48) | 1
-	for i := range n.nets {
-		if n.nets[i] == fp {
-			return
-		}
-		if n.nets[i] == 0 {
-			n.nets[i] = fp
-			return
-		}
-	}
-}
-
-func (n *note) rings() (c int) {
-	for _, fp := range n.nets {
-		if fp != 0 {
-			c++
-		}
-	}
-	return c
 }

@@ -5,25 +5,24 @@ import (
 	"penstock/rules"
 )
 
-const (
-	panes    = distinct.Panes
-	netSlots = 8 // networks of one account that are told apart
-)
+const panes = distinct.Panes
 
-// account is what is remembered of one account of one sale, in 120 bytes.
+// account is what is remembered of one account of one sale, in 136 bytes.
 type account struct {
 	pane     uint32 // of all counts
 	here     uint32 // the address it was last counted at in this pane; 0: nowhere
 	hereMs   uint32 // and when
 	crowd    uint16 // how many were counted there
+	together uint16 // how many of those, or of its network, asked first as one; 0: as people do
+	opening  uint32 // that it has asked after, as millis; 0: none
 	firstMs  uint32 // when it first and last looked at the page; 0: it did not
 	lastMs   uint32
 	clearMs  uint32 // its newest clearance; 0: none
 	strikes  counts
 	ignored  counts
 	more     counts // networks beyond what nets has room for
-	nets     [netSlots]uint16
-	netPanes [netSlots]uint8
+	nets     [Networks]uint32
+	netPanes [Networks]uint8
 	class    class
 	lent     uint8 // strikes that came back from the sketch: not put there again
 	lentIgn  uint8
@@ -67,7 +66,7 @@ func (a *account) turn(pane uint32) {
 	}
 	a.pane, a.here = pane, 0
 	if d < 0 || d > panes {
-		a.strikes, a.ignored, a.more, a.nets, a.lent, a.lentIgn = counts{}, counts{}, counts{}, [netSlots]uint16{}, 0, 0
+		a.strikes, a.ignored, a.more, a.nets, a.lent, a.lentIgn = counts{}, counts{}, counts{}, [Networks]uint32{}, 0, 0
 		return
 	}
 	a.strikes.shift(int(d))
@@ -82,7 +81,7 @@ func (a *account) turn(pane uint32) {
 
 // from notes the network of a request.
 func (a *account) from(network uint64) {
-	fp := uint16(network>>48) | 1
+	fp := uint32(network>>32) | 1
 	free := 0
 	for i, n := range a.nets {
 		if n == fp {

@@ -135,7 +135,7 @@ func (v *visitor) spend() {
 	a := v.a
 	switch v.new {
 	case rules.ByAddresses:
-		a.nets, a.more = [netSlots]uint16{}, counts{}
+		a.nets, a.more = [Networks]uint32{}, counts{}
 	default:
 		a.strikes, a.ignored, a.lent, a.lentIgn = counts{}, counts{}, 0, 0
 	}
@@ -146,25 +146,11 @@ func (v *visitor) class() class {
 	if v.a.won || v.cleared() {
 		return vouched
 	}
-	if _, early := v.a.looked(v.now, v.r); early && !v.quick() {
+	if _, early := v.a.looked(v.now, v.r); early {
 		return light
 	}
 	return bare
 }
-
-// quick reports whether it asks as soon after the opening as few people do.
-func (v *visitor) quick() bool {
-	s := v.f.Sale
-	if s.Behaviour == nil || s.Opens.IsZero() {
-		return false
-	}
-	after := v.f.At.Sub(s.Opens)
-	return after >= 0 && after < Quickly*s.Behaviour.Fastest
-}
-
-// Quickly is how many times rules.Behaviour.Fastest after the opening it takes until people ask
-// in numbers.
-const Quickly = 2
 
 func (v *visitor) cleared() bool {
 	at := v.f.Cleared.At
@@ -188,7 +174,7 @@ func (l *Ladder) arrive(f *gate.Facts) gate.Verdict {
 	v.open(h.Fresh)
 	if !v.banned() {
 		v.count(address, network)
-		v.score(network)
+		v.score()
 		v.close()
 	}
 	h.Free()
@@ -206,7 +192,10 @@ func (l *Ladder) arrive(f *gate.Facts) gate.Verdict {
 // counts says which places are counted at.
 func (v *visitor) counts() (address, network bool) {
 	b := v.f.Sale.Behaviour
-	return v.r.Accounts != (rules.Steps{}) || b != nil && b.Shared > 0, v.r.Network != (rules.Steps{})
+	if b == nil {
+		b = &rules.Behaviour{}
+	}
+	return v.r.Accounts != (rules.Steps{}) || b.Shared > 0 || b.Together > 0, v.r.Network != (rules.Steps{}) || b.Together > 0
 }
 
 // recently is for how long an account that has been counted at a place is not counted again:
@@ -217,47 +206,57 @@ const recentlyMs = 250
 func (v *visitor) count(address, network uint64) {
 	a, r := v.a, v.r
 	c, here, ms := v.class(), uint32(address>>32)|1, millis(v.now)
-	known := a.here == here && a.class == c
-	if known && ms-a.hereMs < recentlyMs {
+	known, early := a.here == here && a.class == c, v.early()
+	if known && !early && ms-a.hereMs < recentlyMs {
 		return
 	}
 	a.from(network)
 	byAddress, byNetwork := v.counts()
+	together := 0
 	if byAddress {
-		a.crowd = uint16(min(v.at(v.l.addresses, address, c, known, r.Accounts), 1<<16-1))
+		n, at := v.at(v.l.addresses, address, c, known, early, r.Accounts)
+		a.crowd, together = short(n), at
 	}
 	if byNetwork {
-		v.at(v.l.networks, network, c, known, r.Network)
+		_, in := v.at(v.l.networks, network, c, known, early, r.Network)
+		together = max(together, in)
 	}
+	a.together = short(together)
 	a.here, a.hereMs, a.class = here, ms, c
 	if n := r.Addresses; n != (rules.Steps{}) {
 		v.climb(rules.ByAddresses, n.Rung(a.networks()))
 	}
 }
 
+func short(n int) uint16 { return uint16(min(n, 1<<16-1)) }
+
 // at makes the account one of those at a place, or takes it out where it is vouched for, and
-// says how many there are. known says that it has been counted there in this pane as it is.
-func (v *visitor) at(t *memory.Table[place], key uint64, c class, known bool, s rules.Steps) int {
+// says how many there are, and how many asked first together. known says that it has been counted
+// there in this pane as it is, and early that this is its first request after the opening.
+func (v *visitor) at(t *memory.Table[place], key uint64, c class, known, early bool, s rules.Steps) (count, together int) {
 	h := t.Take(key, v.now)
 	defer h.Free()
 	switch {
 	case h.V == nil:
-		return 0
+		return 0, 0
 	case c == vouched:
 		h.V.set.Remove(v.key, v.pane)
 	case !known || h.Fresh:
 		h.V.set.Add(v.key, c == light, v.pane)
 	}
-	return h.V.judge(s, v.r, v.now, v.pane)
+	if early {
+		h.V.asked(v)
+	}
+	return h.V.judge(s, v.r, v.now, v.pane), h.V.atOnce(v.now)
 }
 
 // score asks what the behaviour is worth.
-func (v *visitor) score(network uint64) {
+func (v *visitor) score() {
 	b := v.f.Sale.Behaviour
 	if v.l.score == nil || b == nil {
 		return
 	}
-	seen := Seen{Network: network, Networks: v.a.networks(), Accounts: int(v.a.crowd)}
+	seen := Seen{Accounts: int(v.a.crowd), Together: int(v.a.together), Networks: v.a.networks(), From: v.a.nets}
 	seen.Looked, _ = v.a.looked(v.now, v.r)
 	v.scored(v.l.score.Asked(v.f, seen, &v.a.notes), b.Enforce)
 }

@@ -3,6 +3,7 @@ package ladder
 import (
 	"time"
 
+	"penstock/limiter/ladder/memory"
 	"penstock/proxy/gate"
 	"penstock/rules"
 )
@@ -26,17 +27,35 @@ func (l *Ladder) Decided(d *gate.Decision) {
 func (v *visitor) decided(d *gate.Decision) {
 	switch {
 	case d.Step == gate.Looks:
-		v.a.looks(v.now, v.r)
-		v.a.from(v.l.network(v.f)) // who looks from one network and asks from another has both
+		v.looks()
 	case d.Reason == gate.NotOpen && !v.banned(): // refused before the ladder saw it
-		network := v.l.network(v.f)
-		v.count(v.f.HashIP(), network)
-		v.score(network)
+		v.count(v.f.HashIP(), v.l.network(v.f))
+		v.score()
 		v.against(d)
 	case !v.banned():
 		v.against(d)
 	}
 	v.a.won = v.a.won || d.Won
+}
+
+// looks notes that the account has the page open, and where: who looks from one network and asks
+// from another has both.
+func (v *visitor) looks() {
+	v.a.looks(v.now, v.r)
+	network := v.l.network(v.f)
+	v.a.from(network)
+	if !v.timed() {
+		return
+	}
+	look := func(t *memory.Table[place], key uint64) {
+		h := t.Take(key, v.now)
+		defer h.Free()
+		if h.V != nil {
+			h.V.looks.Add(v.key, false, v.pane)
+		}
+	}
+	look(v.l.addresses, v.f.HashIP())
+	look(v.l.networks, network)
 }
 
 // tells reports whether a decision says anything of who asked: most refusals do not.

@@ -61,28 +61,6 @@ func TestLookingIsComingFromANetwork(t *testing.T) {
 	}
 }
 
-// TestOnlyAfterAnOpeningIsSomebodyQuick: before it, and where there is none, who has looked is
-// one of many.
-func TestOnlyAfterAnOpeningIsSomebodyQuick(t *testing.T) {
-	for name, opens := range map[string]time.Duration{"a minute before": time.Minute, "no opening": 0} {
-		s := newScene(t, Options{})
-		s.sale.Behaviour = &rules.Behaviour{Fastest: 200 * time.Millisecond}
-		for i := range 9 {
-			s.looks(fmt.Sprint("c:", i), address(1))
-		}
-		s.now = s.now.Add(time.Minute)
-		if opens > 0 {
-			s.sale.Opens = s.now.Add(opens)
-		}
-		for i := range 9 {
-			s.told(fmt.Sprint("c:", i), address(1), gate.NotOpen)
-		}
-		if n := s.counted(rules.ByAccounts, "c:0", 1); n != 1 {
-			t.Errorf("%s nine that looked count %d, want 1", name, n)
-		}
-	}
-}
-
 // TestWhoLookedIsNotJudgedByAFarm: at an address with more than the ban step only those that
 // nothing vouches for have less patience.
 func TestWhoLookedIsNotJudgedByAFarm(t *testing.T) {

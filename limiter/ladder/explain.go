@@ -68,10 +68,12 @@ func (v *visitor) signals(s *Standing) {
 	}
 	r, a := v.r, v.a
 	add(rules.ByStrikes, r.Strikes, a.strikes.sum(), rules.RungBan)
-	seen := Seen{Looked: s.Looked, Networks: a.networks(), Network: v.l.network(v.f)}
-	seen.Accounts = v.counted(v.l.addresses, v.f.HashIP())
-	add(rules.ByAccounts, r.Accounts, seen.Accounts, rules.RungChallenge)
-	add(rules.ByNetwork, r.Network, v.counted(v.l.networks, seen.Network), rules.RungChallenge)
+	seen := Seen{Looked: s.Looked, Networks: a.networks(), From: a.nets}
+	here, at := v.counted(v.l.addresses, v.f.HashIP())
+	near, in := v.counted(v.l.networks, v.l.network(v.f))
+	seen.Accounts, seen.Together = here, max(at, in)
+	add(rules.ByAccounts, r.Accounts, here, rules.RungChallenge)
+	add(rules.ByNetwork, r.Network, near, rules.RungChallenge)
 	add(rules.ByAddresses, r.Addresses, seen.Networks, rules.RungBan)
 	add(rules.ByIgnored, rules.Steps{Observe: r.Ignored.Observe, Ban: r.Ignored.Ban}, a.ignored.sum(), rules.RungBan)
 	if v.l.score == nil || v.f.Sale.Behaviour == nil {
@@ -88,16 +90,16 @@ func (v *visitor) signals(s *Standing) {
 	}
 }
 
-// counted is how many accounts are counted at a place.
-func (v *visitor) counted(t *memory.Table[place], key uint64) int {
+// counted is how many accounts are counted at a place, and how many asked first together.
+func (v *visitor) counted(t *memory.Table[place], key uint64) (count, together int) {
 	h := t.Look(key, v.now)
 	defer h.Free()
 	if h.V == nil {
-		return 0
+		return 0, 0
 	}
 	set := h.V.set
 	heavy, light := set.Count(v.pane)
-	return heavy + light/lightWeight
+	return heavy + light/lightWeight, h.V.atOnce(v.now)
 }
 
 // verdict is the strictest that is live; counts alone lead no higher than to observe.

@@ -61,15 +61,20 @@ type Scorer interface {
 }
 
 // Notes are what a Scorer keeps of an account; zero for one that is new or was forgotten.
-type Notes [8]uint32
+type Notes [6]uint32
 
 // Seen is what the ladder knows of who asks, this request included.
 type Seen struct {
-	Looked   bool   // at the sale's page, before
-	Accounts int    // at the address, not vouched for
-	Networks int    // that the account came from
-	Network  uint64 // the one it comes from now: a hash that nobody outside can choose
+	Looked   bool // at the sale's page, before
+	Accounts int  // at the address, not vouched for
+	Together int  // accounts that asked first at once, at the address or in its network; 0: no more than people do
+	Networks int  // that the account looked or asked from
+	From     [Networks]uint32
 }
+
+// Networks is how many networks of one account are told apart: From are hashes of them that
+// nobody outside can choose, 0 where there is none.
+const Networks = 8
 
 // Point is one reason of a score.
 type Point struct {
@@ -86,11 +91,11 @@ type Options struct {
 	// those of a ladder that only watches (f.Sale.Ladder.Enforce). nil: nobody hears.
 	Banned func(f *gate.Facts, by rules.Signal, until time.Time)
 
-	Accounts  int // remembered, about 150 bytes each; a quarter as many can be penalised, 64 bytes each; 0: Accounts
-	Addresses int // remembered, about 320 bytes each, and a quarter as many networks; 0: Addresses
+	Accounts  int // remembered, about 160 bytes each; a quarter as many can be penalised, 64 bytes each; 0: Accounts
+	Addresses int // remembered, about 600 bytes each, and a quarter as many networks; 0: Addresses
 }
 
-// Sizes that fit most shops: 200 MB together.
+// Sizes that fit most shops: 250 MB together.
 const (
 	Accounts  = 1 << 20
 	Addresses = 1 << 16

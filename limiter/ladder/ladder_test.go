@@ -172,33 +172,6 @@ func TestWhoKeepsAskingBeforeTheOpening(t *testing.T) {
 	}
 }
 
-// TestQuickOnesCountWhole: who asks sooner than people do after the opening has only looked
-// at the page to look like one of them.
-func TestQuickOnesCountWhole(t *testing.T) {
-	for after, want := range map[time.Duration]int{100 * time.Millisecond: 9, 390 * time.Millisecond: 9, 410 * time.Millisecond: 1} {
-		s := newScene(t, Options{})
-		s.sale.Behaviour = &rules.Behaviour{Fastest: 200 * time.Millisecond}
-		s.sale.Opens = s.now.Add(time.Minute)
-		for i := range 9 {
-			f := s.facts(fmt.Sprint("c:", i), address(1))
-			s.l.Decided(&gate.Decision{Facts: f, Step: gate.Looks, Reason: gate.Admitted})
-		}
-		s.now = s.sale.Opens.Add(after)
-		for i := range 9 {
-			s.ask(fmt.Sprint("c:", i), address(1))
-		}
-		got := 0
-		for _, c := range s.l.Stands(s.facts("c:0", address(1))).Signals {
-			if c.Signal == rules.ByAccounts {
-				got = c.Count
-			}
-		}
-		if got != want {
-			t.Errorf("nine that looked and asked %v after the opening count %d, want %d", after, got, want)
-		}
-	}
-}
-
 func TestWindowForgets(t *testing.T) {
 	s := newScene(t, Options{})
 	for range 3 {

@@ -113,8 +113,9 @@ func TestLadders(t *testing.T) {
 		Window: 10 * time.Minute, For: 10 * time.Minute, Enforce: true,
 	})
 	same(t, "none", s.Sales[3].Ladder, (*rules.Ladder)(nil))
-	same(t, "every key of behaviour", s.Sales[0].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 1, Fastest: 2 * time.Millisecond, Regular: 3, NoPage: 4, Shared: 5, Ring: 6})
-	same(t, "defaults of behaviour", s.Sales[1].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 50, Fastest: 200 * time.Millisecond, Regular: 30, NoPage: 30, Shared: 20, Ring: 40, Enforce: true})
+	same(t, "every key of behaviour", s.Sales[0].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 1, Fastest: 2 * time.Millisecond, Regular: 3, NoPage: 4, Shared: 5, Together: 7, Moved: 8, Ring: 6})
+	same(t, "defaults of behaviour", s.Sales[1].Behaviour, &rules.Behaviour{Page: "/p/**", Reaction: 50, Fastest: 180 * time.Millisecond, Regular: 30, NoPage: 30, Shared: 20, Together: 70, Moved: 50, Ring: 40, Enforce: true})
 	same(t, "no behaviour", s.Sales[2].Behaviour, (*rules.Behaviour)(nil))
-	same(t, "no page, no points for it", s.Sales[5].Behaviour.NoPage, 0)
+	b := s.Sales[5].Behaviour
+	same(t, "no page, no points for it", []int{b.NoPage, b.Together, b.Moved}, []int{0, 0, 0})
 }

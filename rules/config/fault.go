@@ -278,7 +278,7 @@ var wording = [kinds]struct{ wrong, right string }{
 	noLadder:        {"gives points that nobody counts, the sale has no ladder", "add ladder: {} to the sale, or remove it"},
 	notRising:       {"%d is not above %s, which is %d", "let the steps rise, or write 0 for a step that shall never be reached"},
 	noPoints:        {"gives no points at all", "give some, or remove it"},
-	noPage:          {"is for not having seen page, and there is none", `add page: "/p/**", or write 0`},
+	noPage:          {"counts on who has looked at page, and there is none", `add page: "/p/**", or write 0`},
 	emptySecret:     {"%s is empty", "put the secret in it that the provider has given you"},
 	notSiteKey:      {"%q cannot be a site key", "write it as the provider shows it, on one line"},
 	notURL:          {"%q is not a web address", `write "https://challenges.example/verify", without quotes, blanks or # in it`},

@@ -100,15 +100,20 @@ func behaviour(sale value) *rules.Behaviour {
 		Regular:  points("regular"),
 		NoPage:   points("no_page"),
 		Shared:   points("shared"),
+		Together: points("together"),
+		Moved:    points("moved"),
 		Ring:     points("ring"),
 		Enforce:  v.at("enforce").boolean(),
 	}
 	if b.Fastest > slowest {
 		v.at("fastest").fault(tooMuch, spell(b.Fastest), "any person takes", spell(slowest))
 	}
-	if page := v.at("no_page"); !v.at("page").given && b.NoPage > 0 {
-		if b.NoPage = 0; page.given {
-			page.fault(noPage)
+	if !v.at("page").given {
+		for i, points := range []*int{&b.NoPage, &b.Together, &b.Moved} {
+			if key := v.at([]string{"no_page", "together", "moved"}[i]); *points > 0 && key.given {
+				key.fault(noPage)
+			}
+			*points = 0
 		}
 	}
 	if sum(b) == 0 {
@@ -118,4 +123,6 @@ func behaviour(sale value) *rules.Behaviour {
 }
 
 // sum is the points of an account that does everything it gets points for.
-func sum(b *rules.Behaviour) int { return b.Reaction + b.Regular + b.NoPage + b.Shared + b.Ring }
+func sum(b *rules.Behaviour) int {
+	return b.Reaction + b.Regular + b.NoPage + b.Shared + b.Together + b.Moved + b.Ring
+}

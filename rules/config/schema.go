@@ -141,8 +141,9 @@ var saleKeys = []key{
 	{name: "ladder", kids: ladderKeys},
 	{name: "behaviour", kids: []key{
 		{name: "page"},
-		{name: "reaction", def: "50"}, {name: "fastest", def: "200ms"},
-		{name: "regular", def: "30"}, {name: "no_page", def: "30"}, {name: "shared", def: "20"}, {name: "ring", def: "40"},
+		{name: "reaction", def: "50"}, {name: "fastest", def: "180ms"},
+		{name: "regular", def: "30"}, {name: "no_page", def: "30"}, {name: "shared", def: "20"},
+		{name: "together", def: "70"}, {name: "moved", def: "50"}, {name: "ring", def: "40"},
 		{name: "enforce", def: "true"},
 	}},
 	{name: "cors", kids: []key{{name: "origins", shape: list}}},

@@ -180,6 +180,27 @@ func TestChallengesAreSolvedByWhoCan(t *testing.T) {
 	}
 }
 
+// TestSweepsSeeWhatBecomesKnownLater: of everybody who has asked by then, when they ask no more.
+func TestSweepsSeeWhatBecomesKnownLater(t *testing.T) {
+	late := sweeps[len(sweeps)-1]
+	g := bare()
+	g.Score = func(f *gate.Facts) float64 { return map[bool]float64{true: 7}[f.At.Equal(opens.Add(late))] }
+	g.Rung = func(f *gate.Facts) rules.Rung { return map[bool]rules.Rung{true: rules.RungBan}[f.At.Equal(opens.Add(late))] }
+	first := map[string]time.Duration{}
+	r := Play(Draw(8, 500), sale(), g, Shop{}, func(d *gate.Decision, at time.Duration, a *Agent) {
+		if _, known := first[a.Account]; !known && d.Step == gate.Buys {
+			first[a.Account] = at
+		}
+	})
+	for i := range r.Accounts {
+		a := &r.Accounts[i]
+		at, asked := first[a.Name]
+		if want := asked && at < late; (a.Score == 7) != want || (a.Rung == rules.RungBan) != want {
+			t.Errorf("%v, who first asked at %v, has the score %v and the rung %v", a.Kind, at, a.Score, a.Rung)
+		}
+	}
+}
+
 // oracle is a gate that has seen the labels.
 type oracle struct {
 	kinds map[string]Kind

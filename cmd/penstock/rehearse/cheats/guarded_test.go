@@ -71,10 +71,14 @@ func guarded(s *rules.Sale) Gates {
 // and the points within it.
 func suspicion(l *ladder.Ladder, f *gate.Facts) float64 {
 	s, n := l.Stands(f), 0.0
+	rung := s.Rung
 	for _, c := range s.Signals {
+		if c.Signal == rules.ByScore {
+			rung = max(rung, c.Rung)
+		}
 		if c.Signal == rules.ByStrikes || c.Signal == rules.ByIgnored {
 			n += float64(c.Count)
 		}
 	}
-	return 100*float64(s.Rung) + float64(s.Points) + 5*min(n, 100)
+	return 100*float64(rung) + float64(s.Points) + 5*min(n, 100)
 }

@@ -21,8 +21,8 @@ type Account struct {
 	Challenged bool
 	Banned     bool
 	Won        bool
-	Rung       rules.Rung // the highest
-	Score      float64    // the highest
+	Rung       rules.Rung // the highest, as Score
+	Score      float64    // the highest, at its requests and at sweeps
 }
 
 // WronglyRefused reports a person who asked, was kept out, and never got as far as stock
@@ -101,12 +101,14 @@ type Judgement struct {
 	Kinds  [Kinds]Row
 	People Row
 	Cheats Row
+
+	scores [Kinds][]float64
 }
 
 // Judge judges a result.
 func Judge(r *Result) *Judgement {
 	j := &Judgement{Seed: r.Seed, Units: r.Units}
-	var scores [Kinds][]float64
+	scores := &j.scores
 	var people, cheats []float64
 	for i := range r.Accounts {
 		a := &r.Accounts[i]
@@ -129,6 +131,18 @@ func Judge(r *Result) *Judgement {
 	j.Cheats.rate(&j.People, true)
 	j.Cheats.AUC = auc(cheats, people)
 	return j
+}
+
+// pooled is the AUC of a kind where several crowds are taken as one.
+func pooled(k Kind, of []*Judgement) float64 {
+	var people, cheats []float64
+	for _, j := range of {
+		cheats = append(cheats, j.scores[k]...)
+		for p := range Flood {
+			people = append(people, j.scores[p]...)
+		}
+	}
+	return auc(cheats, people)
 }
 
 // auc is 0 where there is nobody to compare.

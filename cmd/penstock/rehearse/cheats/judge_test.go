@@ -82,6 +82,15 @@ func TestAUCIsTheChanceThatACheatScoresHigher(t *testing.T) {
 	})
 }
 
+// TestPooledAUC: two crowds as one, against the same without pools.
+func TestPooledAUC(t *testing.T) {
+	one, two := Judge(tiny()), Judge(&Result{Accounts: []Account{{Kind: Home, Score: 4.5}, {Kind: Farm, Score: 2.5}}})
+	// people have 0 1 2 3 4.5 5: 4 is above four of them, 3 above three and a half, 2.5 above three
+	if got, want := pooled(Farm, []*Judgement{one, two}), (4+3.5+3)/18; math.Abs(got-want) > 1e-9 {
+		t.Errorf("the AUC over both crowds is %v, want %v", got, want)
+	}
+}
+
 func TestLogLine(t *testing.T) {
 	var b bytes.Buffer
 	var failed error

@@ -63,7 +63,7 @@ func minedRow(k Kind, of []*Judgement) string {
 		least = min(least, x.AUC)
 	}
 	if !k.Cheat() {
-		return fmt.Sprintf("| %v | %d | %d | | | |\n", k, r.Accounts, r.Caught)
+		return fmt.Sprintf("| %v | %d | %d | | | | |\n", k, r.Accounts, r.Caught)
 	}
-	return fmt.Sprintf("| %v | %d | %d | %.3f | %.3f | %.3f |\n", k, r.Accounts, r.Caught, share(r.Caught, r.Caught+people), share(r.Caught, r.Accounts), least)
+	return fmt.Sprintf("| %v | %d | %d | %.3f | %.3f | %.3f | %.3f |\n", k, r.Accounts, r.Caught, share(r.Caught, r.Caught+people), share(r.Caught, r.Accounts), least, pooled(k, of))
 }

@@ -74,8 +74,8 @@ type shown struct {
 	wait time.Duration
 }
 
-// event is something due: an action that arrives, an order that is done, or an answer that
-// is ready.
+// event is something due: an action that arrives, an order that is done, an answer that is
+// ready, or, of no agent, an operator who looks at everybody.
 type event struct {
 	at     time.Duration
 	seq    uint64 // keeps the order of what is due at the same time
@@ -126,16 +126,27 @@ type play struct {
 	cleared map[*Agent]gate.Clearance
 	shown   map[*Agent]shown // the last challenge
 	next    []Action
+	last    []*gate.Facts // of each agent's last request
 	result  *Result
 }
 
+// sweeps are when an operator looks at everybody who has asked: what is thought of those who
+// were first depends on who came after them.
+var sweeps = []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute}
+
 func (p *play) run() {
 	p.cleared, p.shown = map[*Agent]gate.Clearance{}, map[*Agent]shown{}
+	p.last = make([]*gate.Facts, len(p.crowd.Agents))
+	for _, at := range sweeps {
+		p.push(&event{at: at})
+	}
 	for _, a := range p.crowd.Agents {
 		p.goesOn(a, nil)
 	}
 	for len(p.queue) > 0 {
 		switch e := heap.Pop(&p.queue).(*event); {
+		case e.agent == nil:
+			p.sweep(e.at)
 		case e.order != nil:
 			p.ordered--
 			p.settle(e)
@@ -267,6 +278,9 @@ func (p *play) decided(e *event, r *request, step gate.Step, v gate.Verdict) {
 		w.Decided(&d)
 	}
 	p.result.decided(a, &d)
+	if step == gate.Buys {
+		p.last[a.ID] = &r.facts
+	}
 	p.look(a, &r.facts)
 	got := Answer{At: e.at + time.Millisecond, Step: e.action.Step, Reason: v.Reason, Retry: retryAfter(v.Retry), Won: p.holds[a.ID] == bought}
 	if v.Reason == gate.Challenge {
@@ -278,6 +292,18 @@ func (p *play) decided(e *event, r *request, step gate.Step, v gate.Verdict) {
 // retryAfter is a wait as it stands in an answer, in whole seconds.
 func retryAfter(d time.Duration) time.Duration {
 	return time.Duration(math.Ceil(d.Seconds())) * time.Second
+}
+
+// sweep asks of everybody who has asked what is thought of them now.
+func (p *play) sweep(at time.Duration) {
+	for i, f := range p.last {
+		if f == nil {
+			continue
+		}
+		now := *f
+		now.At = p.sale.Opens.Add(at)
+		p.look(p.crowd.Agents[i], &now)
+	}
 }
 
 // look asks what is thought of the account by now.
