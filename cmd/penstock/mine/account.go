@@ -17,10 +17,11 @@ type Account struct {
 }
 
 // numbers are the fields of s that are whole.
-func (s *Seen) numbers() [16]*uint32 {
+func (s *Seen) numbers() [18]*uint32 {
 	return [...]*uint32{
 		&s.Asks, &s.Looks, &s.Watched, &s.Wins, &s.Early, &s.LooksBefore, &s.Gaps, &s.Quick, &s.Addresses, &s.Networks,
 		&s.Switches, &s.Challenged, &s.Ignored, &s.Solved, &s.Sales, &s.Rapid,
+		&s.Moved, &s.Nearly,
 	}
 }
 

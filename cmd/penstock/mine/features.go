@@ -34,6 +34,8 @@ type Seen struct {
 	Challenged   uint32
 	Ignored      uint32 // asks refused as challenge and never solved
 	Solved       uint32
+	Moved        uint32 // the first ask after the opening was early, and not only from where it had been; of all sales: in how many
+	Nearly       uint32 // the same of a reaction that few people have
 	Sales, Rapid uint32 // of all sales together: how many, and in how many the reaction was a machine's
 }
 
@@ -45,10 +47,12 @@ var solves = [64]bool{
 
 // place is an address as one account used it in one sale.
 type place struct {
-	site  site
-	sale  uint16
-	first int64 // from the opening to its first ask from there after it; -1: none
-	asks  uint32
+	site   site
+	sale   uint16
+	first  int64 // from the opening to its first ask from there after it; -1: none
+	asks   uint32
+	looked bool // at the page of the sale, from anywhere
+	opened bool // first is the sale's first, too
 }
 
 const mostPlaces = 1 << 16
@@ -113,7 +117,8 @@ func (s *study) see(e *entry) {
 	if after < 0 && (s.opened[s.sale] != 0 || e.reason == gate.NotOpen) {
 		s.seen.Early++
 	}
-	if after >= 0 && s.seen.First < 0 {
+	opens := after >= 0 && s.seen.First < 0
+	if opens {
 		s.seen.First = after
 		if s.seen.Asks > 0 {
 			s.seen.Lead = e.t - s.last
@@ -121,7 +126,9 @@ func (s *study) see(e *entry) {
 	}
 	s.rhythm(e)
 	s.answered(e)
-	s.stay(e.site, after, 1)
+	if s.stay(e.site, after, 1); opens {
+		s.first(e.site)
+	}
 	if moment := moment(s.sale, e.t); moment != s.moment || s.seen.Asks == 0 {
 		s.moment = moment
 		s.crowd.add(moment)
@@ -195,6 +202,23 @@ func (s *study) answered(e *entry) {
 	}
 }
 
+// first notes that the first ask after the opening came from a site.
+func (s *study) first(at site) {
+	i, known := s.at[at]
+	if !known {
+		return
+	}
+	s.places[i].opened = true
+	if s.seen.First >= moving {
+		return
+	}
+	for _, p := range s.places[s.from:] {
+		if p.site.network() != at.network() {
+			s.seen.Moved = 1
+		}
+	}
+}
+
 // stay notes where the account is.
 func (s *study) stay(at site, after int64, asks uint32) {
 	if at.kind == 0 {
@@ -226,12 +250,18 @@ func (s *study) endSale() {
 		}
 		n.Even, n.Beat = s.commonest()
 	}
+	for i := range s.places[s.from:] {
+		s.places[s.from+i].looked = n.Looks > 0
+	}
 	n.Addresses = uint32(len(s.places) - s.from)
 	n.Networks = s.countNetworks(s.places[s.from:])
 	n.Ignored, n.Wins = s.owed, max(s.buys, s.orders)
 	n.Sales = 1
-	if machine(n) {
+	switch {
+	case machine(n):
 		n.Rapid = 1
+	case n.First >= 0 && n.First < early && !restless(n):
+		n.Nearly = 1
 	}
 	s.sales, s.ids, s.sketches = append(s.sales, *n), append(s.ids, s.sale), append(s.sketches, s.sketch)
 }
@@ -268,6 +298,7 @@ func (s *study) all() Seen {
 		sum.Early, sum.LooksBefore, sum.Quick = sum.Early+n.Early, sum.LooksBefore+n.LooksBefore, sum.Quick+n.Quick
 		sum.Switches, sum.Challenged, sum.Ignored = sum.Switches+n.Switches, sum.Challenged+n.Challenged, sum.Ignored+n.Ignored
 		sum.Solved, sum.Sales, sum.Rapid = sum.Solved+n.Solved, sum.Sales+1, sum.Rapid+n.Rapid
+		sum.Moved, sum.Nearly = sum.Moved+n.Moved, sum.Nearly+n.Nearly
 		for r, c := range n.Refusals {
 			sum.Refusals[r] += c
 		}

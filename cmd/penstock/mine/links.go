@@ -5,6 +5,8 @@ package mine
 //
 //   - Of one address, or one network, in one sale: so many first asks within 50 ms of each
 //     other that the rest of the sale does not explain it.
+//   - Of one address, or one network, in one sale: more of those who looked at the page ask early
+//     than people do, or so many never looked that the rest of the sale does not explain it.
 //   - Accounts that hop between addresses, at an address where most do.
 //   - Several addresses shared by few others. It is weighed by how few; one or two never link.
 //
@@ -41,7 +43,10 @@ type visitor struct {
 	first int64
 	site  site
 	sale  uint16
-	hops  bool
+
+	hops   bool
+	looked bool // at the page of the sale, from anywhere
+	opened bool // first is its first ask in the sale
 }
 
 func appendVisitor(b []byte, v visitor) []byte {
@@ -52,22 +57,28 @@ func appendVisitor(b []byte, v visitor) []byte {
 	b = binary.BigEndian.AppendUint64(b, v.ref)
 	b = binary.BigEndian.AppendUint16(b, v.sale)
 	b = binary.BigEndian.AppendUint64(b, uint64(v.first))
-	if v.hops {
-		return append(b, 1)
+	flags := byte(0)
+	for i, is := range []bool{v.hops, v.looked, v.opened} {
+		if is {
+			flags |= 1 << i
+		}
 	}
-	return append(b, 0)
+	return append(b, flags)
 }
 
 func readVisitor(b []byte) (v visitor) {
 	v.site = site{b[8], binary.BigEndian.Uint64(b[9:])}
 	v.ref, v.sale = binary.BigEndian.Uint64(b[17:]), binary.BigEndian.Uint16(b[25:])
-	v.first, v.hops = int64(binary.BigEndian.Uint64(b[27:])), b[35] == 1
+	v.first = int64(binary.BigEndian.Uint64(b[27:]))
+	v.hops, v.looked, v.opened = b[35]&1 != 0, b[35]&2 != 0, b[35]&4 != 0
 	return v
 }
 
 // linker sees one network after the other, each with its addresses in order.
 type linker struct {
 	first   reactions
+	asked   []atomic.Int64 // accounts of each sale that asked
+	bare    []atomic.Int64 // those of them that never looked at its page
 	edges   *writer
 	shared  func(ref uint64, at site, accounts int) // told of each account at each address
 	cohorts []cohort
@@ -192,6 +203,9 @@ func (l *linker) openings(at []visitor, wide bool) error {
 		if err := l.opening(s[:n], wide); err != nil {
 			return err
 		}
+		if err := l.gathered(s[:n], wide); err != nil {
+			return err
+		}
 		s = s[n:]
 	}
 	return nil
@@ -216,7 +230,7 @@ const leastTogether = 4
 // its first ask from there counts.
 func (l *linker) opening(s []visitor, wide bool) error {
 	known := map[uint64]bool{}
-	s = slices.DeleteFunc(s, func(v visitor) bool {
+	s = slices.DeleteFunc(slices.Clone(s), func(v visitor) bool {
 		if v.first < 0 || v.first >= horizon || known[v.ref] {
 			return true
 		}

@@ -87,6 +87,8 @@ type miner struct {
 	crowd  *density
 	first  reactions
 	counts []atomic.Int64 // accounts, by rank
+	asked  []atomic.Int64 // those of them that asked
+	bare   []atomic.Int64 // and never looked
 	bases  []uint32       // accounts before each part
 	rings  *rings
 	ringOf map[uint32]*Ring
@@ -211,7 +213,7 @@ func (m *miner) study(ctx context.Context) error {
 	for i := range m.first {
 		m.first[i] = make([]uint32, horizon/bin)
 	}
-	m.counts = make([]atomic.Int64, len(m.rank))
+	m.counts, m.asked, m.bare = make([]atomic.Int64, len(m.rank)), make([]atomic.Int64, len(m.rank)), make([]atomic.Int64, len(m.rank))
 	err := m.parts(ctx, "accounts", func() (func(int) error, func() error) {
 		w := &student{
 			miner: m, study: newStudy(m.opened, m.crowd),
@@ -301,13 +303,19 @@ func (w *student) account() error {
 	}
 	hop := w.study.hops()
 	for _, p := range w.study.places {
-		w.buf = appendVisitor(w.buf[:0], visitor{ref, p.first, p.site, p.sale, hop})
+		w.buf = appendVisitor(w.buf[:0], visitor{ref, p.first, p.site, p.sale, hop, p.looked, p.opened})
 		if err := w.visits.add(w.buf); err != nil {
 			return err
 		}
 	}
 	for i, sale := range w.study.ids {
 		w.counts[sale].Add(1)
+		if n := &w.study.sales[i]; n.First >= 0 {
+			w.asked[sale].Add(1)
+			if n.Looks == 0 {
+				w.bare[sale].Add(1)
+			}
+		}
 		w.first.add(sale, w.study.sales[i].First)
 		if err := w.keys(ref, sale, &w.study.sketches[i]); err != nil {
 			return err

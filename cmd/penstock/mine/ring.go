@@ -16,6 +16,8 @@ const (
 	byPool                // each hops between addresses, and these are the same
 	byMoments             // asked at the same moments again and again
 	bySharing             // the same few addresses, several of them, shared by nobody else
+	bySoon                // one address or network where more asked early than people do
+	byBare                // one address or network where many never looked at the page
 )
 
 // A link is made of weights that are added up. From linked on, two accounts are one ring.
@@ -85,6 +87,8 @@ type Ring struct {
 	Pool      bool    `json:"pool,omitempty"`    // they hop between the same addresses
 	Moments   bool    `json:"moments,omitempty"` // they ask at the same moments again and again
 	Sharing   bool    `json:"sharing,omitempty"` // they share several addresses with nobody else
+	Soon      bool    `json:"soon,omitempty"`    // from one place more of them asked early than people do
+	Bare      bool    `json:"bare,omitempty"`    // at one place more of them never looked at the page than people do
 	Addresses int     `json:"addresses,omitempty"`
 	At        string  `json:"at,omitempty"`     // where most of them were seen behaving as one
 	Most      int     `json:"most,omitempty"`   // how many of them were, there
@@ -109,7 +113,7 @@ func (r *rings) found(number func(ref uint64) uint32) map[uint32]*Ring {
 	for root, n := range sizes {
 		if k := kinds[root]; n >= smallestRing {
 			all[uint32(root)] = &Ring{
-				Accounts: int(n), Opening: k&byOpening != 0, Pool: k&byPool != 0, Moments: k&byMoments != 0, Sharing: k&bySharing != 0,
+				Accounts: int(n), Opening: k&byOpening != 0, Pool: k&byPool != 0, Moments: k&byMoments != 0, Sharing: k&bySharing != 0, Soon: k&bySoon != 0, Bare: k&byBare != 0,
 			}
 		}
 	}

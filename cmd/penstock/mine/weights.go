@@ -24,19 +24,25 @@ const Threshold = 60
 const (
 	reactionPoints = 25 // first ask under machineFast after the opening, in half of the sales or more
 	onceFastPoints = 12 // the same, in fewer
+	nearlyPoints   = 12 // under early, as an eighth of people
+	movedPoints    = 30 // first ask under moving after the opening, from another network than before
 	steadyPoints   = 25 // intervals that vary by under 5 %
 	evenPoints     = 15 // intervals that vary by under 10 %, or nine of ten the same: a page that asks by itself does this too
 	pacePoints     = 20 // more than half of at least 20 intervals under 150 ms: faster than fingers
-	noPagePoints   = 12 // never looked at a page, in sales where others do
-	ignoredPoints  = 20 // five challenges or more that were never solved
-	puzzledPoints  = 8  // three or four
+	noPagePoints   = 22 // never looked at a page, in sales where others do
+	bannedPoints   = 40 // refused as banned: the gateway was sure enough, or a person was
+	deafPoints     = 50 // the same ten times or more: it asks on
+	ignoredPoints  = 30 // five challenges or more that were never solved
+	puzzledPoints  = 8  // fewer
 	limitedPoints  = 10 // most of at least 20 asks refused for coming too fast
 	hopPoints      = 20 // five networks or more, and another address with every third ask
 	switchPoints   = 10 // the same with three addresses
 	crowdPoints    = 3  // an address that 50 other accounts use; a phone network's is such a one
-	earlyPoints    = 4  // 30 asks or more before the opening
+	earlyPoints    = 10 // 30 asks or more before the opening
 
 	strongRing = 45 // a ring by the opening or by moments, of five accounts; more by size
+	soonRing   = 60 // by a place where more asked early than people do
+	bareRing   = 40 // by a place where many never looked: that counts as well, for each
 	poolRing   = 30 // by a pool of addresses: some phone networks look like this
 	shareRing  = 20 // by sharing several addresses: families do, but not of five
 	ringGrowth = 5  // for each doubling of a strong ring, up to ringMost
@@ -44,13 +50,15 @@ const (
 	smallRing  = 10 // of three or four accounts
 )
 
-const machineFast = 100_000 // µs: people need 200 ms and more from seeing to pressing
+const machineFast = 180_000 // µs: people need 200 ms and more from seeing to pressing
 
 // machine reports a reaction that was a machine's. Whoever asks all the time anyway reacts to
 // nothing: that one of its asks falls behind the opening is chance.
 func machine(s *Seen) bool {
-	return s.First >= 0 && s.First < machineFast && (s.Lead < 0 || s.Lead > 2_000_000)
+	return s.First >= 0 && s.First < machineFast && !restless(s)
 }
+
+func restless(s *Seen) bool { return s.Lead >= 0 && s.Lead <= 2_000_000 }
 
 // hops reports whether an account changes its address as people do not.
 func hops(s *Seen) bool { return s.Addresses >= 3 && s.Switches >= 3 && s.Switches*3 >= s.Asks }
@@ -108,6 +116,10 @@ func (v *verdict) ring(r *Ring) {
 	points := smallRing
 	if r.Accounts >= 5 {
 		switch {
+		case r.Soon:
+			points = soonRing
+		case r.Bare && !r.Opening && !r.Moments:
+			points = bareRing
 		case r.Opening || r.Moments:
 			points = strongRing + min(ringMost, int(ringGrowth*math.Log2(float64(r.Accounts)/5)))
 		case r.Pool:
@@ -117,6 +129,10 @@ func (v *verdict) ring(r *Ring) {
 		}
 	}
 	switch {
+	case r.Soon && r.At != "" && r.cohort.kind == bySoon:
+		v.add(points, "one of %d accounts, %d of them from %s and asked first within %d ms of the opening: more than people do", r.Accounts, r.Most, r.At, early/1000)
+	case r.Bare && r.At != "" && r.cohort.kind == byBare:
+		v.add(points, "one of %d accounts, %d of them at %s and without a look at the product page", r.Accounts, r.Most, r.At)
 	case r.Opening && r.At != "":
 		v.add(points, "one of %d accounts, %d of them at %s and all asked within %.0f ms of each other, %.0f ms after the opening", r.Accounts, r.Most, r.At, math.Ceil(r.Within), r.From)
 	case r.Moments:
@@ -134,6 +150,12 @@ func (v *verdict) speed(s *Seen) {
 		v.add(reactionPoints, "asked %.0f ms after the opening", float64(s.First)/1000)
 	case s.Rapid > 0:
 		v.add(onceFastPoints, "asked %.0f ms after the opening, in %d of %d sales", float64(s.First)/1000, s.Rapid, s.Sales)
+	}
+	if s.Nearly > 0 && s.Rapid == 0 {
+		v.add(nearlyPoints, "asked %.0f ms after the opening, as few people do", float64(s.First)/1000)
+	}
+	if s.Moved > 0 {
+		v.add(movedPoints, "asked %.0f ms after the opening, from another network than before", float64(s.First)/1000)
 	}
 	if s.Gaps >= 20 && s.Quick*2 > s.Gaps {
 		v.add(pacePoints, "%d of %d asks came within 150 ms of the one before", s.Quick, s.Gaps+1)
@@ -163,9 +185,15 @@ func (v *verdict) manners(s *Seen, k standing) {
 		switch {
 		case s.Ignored >= 5:
 			v.add(ignoredPoints, "ignored %d challenges", s.Ignored)
-		case s.Ignored >= 3:
+		case s.Ignored >= 1:
 			v.add(puzzledPoints, "left %d challenges unsolved", s.Ignored)
 		}
+	}
+	switch n := s.Refusals[gate.Banned]; {
+	case n >= 10:
+		v.add(deafPoints, "refused as banned %d times, and asked on", n)
+	case n > 0:
+		v.add(bannedPoints, "refused as banned, %d times", n)
 	}
 	if n := s.Refusals[gate.RateLimited] + s.Refusals[gate.InFlight]; n >= 20 && n*2 > s.Asks {
 		v.add(limitedPoints, "refused %d times of %d for asking too fast", n, s.Asks)

@@ -66,8 +66,14 @@ func (r *Result) head(b *bufio.Writer) {
 // String says what holds a ring together.
 func (r *Ring) String() string {
 	var how []string
-	if r.Opening {
+	if r.Opening && r.cohort.kind == byOpening {
 		how = append(how, fmt.Sprintf("%d at %s asked within %.1f ms, %.0f ms after the opening", r.Most, r.At, r.Within, r.From))
+	}
+	if r.Soon && r.cohort.kind == bySoon {
+		how = append(how, fmt.Sprintf("%d from %s asked first within %d ms of the opening, more than people do", r.Most, r.At, early/1000))
+	}
+	if r.Bare && r.cohort.kind == byBare {
+		how = append(how, fmt.Sprintf("%d at %s never looked at the product page", r.Most, r.At))
 	}
 	if r.Pool {
 		how = append(how, fmt.Sprintf("they rotate over %d addresses", r.Addresses))
@@ -178,6 +184,7 @@ type features struct {
 	Addresses  uint32            `json:"addresses"`
 	Networks   uint32            `json:"networks"`
 	Switches   uint32            `json:"address_changes"`
+	Moved      uint32            `json:"moved_before_opening,omitempty"` // sales in which it had, and asked early
 	Challenged uint32            `json:"challenged"`
 	Ignored    uint32            `json:"challenges_ignored"`
 	Solved     uint32            `json:"challenges_solved"`
@@ -198,7 +205,7 @@ func told(s *Seen, sale string) features {
 	f := features{
 		Sale: sale, Asks: s.Asks, Answers: map[string]uint32{}, Watched: s.Watched, Wins: s.Wins, Early: s.Early,
 		Looks: s.Looks, Before: s.LooksBefore, Gaps: s.Gaps, Mean: s.Mean / 1000, CV: s.CV, Even: s.Even, Beat: float64(s.Beat) / 1000,
-		Addresses: s.Addresses, Networks: s.Networks, Switches: s.Switches, Challenged: s.Challenged, Ignored: s.Ignored, Solved: s.Solved,
+		Addresses: s.Addresses, Networks: s.Networks, Switches: s.Switches, Moved: s.Moved, Challenged: s.Challenged, Ignored: s.Ignored, Solved: s.Solved,
 	}
 	if s.First >= 0 {
 		first := float64(s.First) / 1000
