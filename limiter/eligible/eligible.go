@@ -97,6 +97,7 @@ type term struct {
 	*rules.Term
 	copy  *held               // of what stands elsewhere
 	words map[string]struct{} // with OneOf of many
+	bare  bool                // some names of its list stand there without the letter of a source
 	count *count
 }
 
@@ -127,6 +128,11 @@ func (g *Gate) makeLocked(s *rules.Sale) *plan {
 		case rules.SaidByHeader, rules.SaidByJWT, rules.InList:
 		default: // what nobody knows is a copy that is never read
 			t.copy = g.copies.find(&t.From)
+		}
+		if l := t.From.List; l != nil {
+			for name := range l.Values {
+				t.bare = t.bare || !exact(name)
+			}
 		}
 		if t.Must == rules.OneOf && len(t.Words) > fewWords {
 			t.words = make(map[string]struct{}, len(t.Words))

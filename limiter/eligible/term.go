@@ -73,7 +73,7 @@ func (g *Gate) value(t *term, i int, f *gate.Facts) (v string, there, known bool
 		v, there = all.find(hashOf(g.copies.seed, bare(f.Account)))
 		return v, there, true
 	case rules.InList:
-		v, there = g.listed(t.From.List, f.Account)
+		v, there = g.listed(t, f.Account)
 		return v, there, true
 	}
 	return "", false, false
@@ -82,14 +82,15 @@ func (g *Gate) value(t *term, i int, f *gate.Facts) (v string, there, known bool
 // listed looks an account up as it is, bare, and hashed; what is most exact counts. A bare
 // name that reads like one of the other two is not looked up as one: whoever may choose
 // it could stand in for somebody else.
-func (g *Gate) listed(l *rules.List, account string) (v string, there bool) {
+func (g *Gate) listed(t *term, account string) (v string, there bool) {
+	l := t.From.List
 	if l == nil || len(l.Values) == 0 {
 		return "", false
 	}
 	if v, there = l.Values[account]; there {
 		return v, true
 	}
-	if b := bare(account); !exact(b) {
+	if b := bare(account); t.bare && !exact(b) {
 		if v, there = l.Values[b]; there {
 			return v, true
 		}
