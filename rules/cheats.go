@@ -175,6 +175,9 @@ type Behaviour struct {
 	Enforce  bool
 }
 
+// MostLevel is the highest level of a challenge, the lowest is 0: harder work, and a longer wait.
+const MostLevel = 3
+
 // Challenge is how somebody shows to be a person.
 type Challenge struct {
 	Everyone bool    // else whom the ladder says
@@ -183,7 +186,7 @@ type Challenge struct {
 	Remote   *Remote // instead of proof of work, where scripts run; nil: proof of work
 
 	Within  time.Duration // to answer in
-	Least   time.Duration // an answer counts no sooner than this after its challenge was made
+	Least   time.Duration // an answer counts no sooner than this after its challenge was made, and as much later for each level
 	Clears  time.Duration // how long a solution counts
 	Enforce bool
 }

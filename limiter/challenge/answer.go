@@ -42,7 +42,7 @@ func (d *Desk) Puzzle(f *gate.Facts, device string) gate.Puzzle {
 		until:   f.At.Add(min(c.Within, longest)),
 	}
 	rand.Read(t.nonce[:])
-	p := gate.Puzzle{Level: level, Until: t.until, Wait: c.Least}
+	p := gate.Puzzle{Level: level, Until: t.until, Wait: wait(c, level)}
 	if c.Remote != nil && !(c.Remote.Outage == rules.WorkInstead && d.down(f.Sale.Name, f.At)) {
 		t.ways, p.Remote = byRemote, c.Remote
 	} else {
@@ -65,7 +65,7 @@ func (d *Desk) Puzzle(f *gate.Facts, device string) gate.Puzzle {
 // before its provider is asked, and even if that then cannot be asked: a provider is asked
 // at most once for each challenge.
 //
-// One that comes before Least is over is not looked at, and spends nothing. That is for what
+// One that comes before its wait is over is not looked at, and spends nothing. That is for what
 // work cannot do: who has a thousand times the machine of a telephone is not first by it.
 //
 // A challenge made for no device may be answered from any: its account is in the token.
@@ -83,7 +83,7 @@ func (d *Desk) Answer(ctx context.Context, a gate.Answer) (gate.Solved, error) {
 		return gate.Solved{}, gate.ErrForeign
 	case d.spent.Contains(t.nonce):
 		return gate.Solved{}, gate.ErrSpent
-	case s.rule.Least > 0 && now.Before(t.asked.Add(s.rule.Least)):
+	case s.rule.Least > 0 && now.Before(t.asked.Add(wait(s.rule, t.level))):
 		return gate.Solved{}, gate.ErrEarlyAnswer
 	}
 	switch {
@@ -233,4 +233,10 @@ func (d *Desk) read(text string, f *gate.Facts, device string) *proof {
 		d.proofs.Add(strings.Clone(text), p)
 	}
 	return p
+}
+
+// wait is the soonest that an answer counts: as much again for each level, so that where everyone
+// is asked, suspects are still behind the others.
+func wait(c *rules.Challenge, level uint8) time.Duration {
+	return c.Least * time.Duration(1+level)
 }

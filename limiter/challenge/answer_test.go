@@ -130,6 +130,28 @@ func TestTooSoon(t *testing.T) {
 	})
 }
 
+// TestSuspectsWaitLonger: as long again for each level.
+func TestSuspectsWaitLonger(t *testing.T) {
+	for level := range uint8(rules.MostLevel + 1) {
+		synctest.Test(t, func(t *testing.T) {
+			s := phone()
+			s.Challenge.Least = 2 * time.Second
+			d := open(Options{Owes: func(*gate.Facts) (uint8, time.Time, bool) { return level, time.Time{}, true }}, s)
+			p, want := d.Puzzle(alice(s), "d"), time.Duration(1+level)*2*time.Second
+			if p.Wait != want {
+				t.Errorf("at level %d is told to wait %v, want %v", level, p.Wait, want)
+			}
+			text := gate.Answer{Token: p.Token, Text: look(t, d, p), Device: "d"}
+			time.Sleep(want - 1)
+			wrong(t, d, text, gate.ErrEarlyAnswer)
+			time.Sleep(1)
+			if _, err := d.Answer(t.Context(), text); err != nil {
+				t.Errorf("at level %d, when its time has come: %v", level, err)
+			}
+		})
+	}
+}
+
 // TestTheLongestTimes: rules that ask for more than a key lasts get what it does.
 func TestTheLongestTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

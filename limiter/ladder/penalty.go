@@ -25,9 +25,6 @@ type penalty struct {
 	_                            [2]uint8
 }
 
-// most bounds the difficulty of a challenge.
-const mostLevel = 3
-
 // last is when nothing holds any more.
 func (p *penalty) last() int64 { return max(p.ban, p.challenge, p.shadow) }
 
@@ -41,7 +38,7 @@ func (p *penalty) climb(by rules.Signal, rung rules.Rung, r *rules.Ladder, now i
 	until := now + int64(r.For)
 	switch rung {
 	case rules.RungChallenge:
-		if level := min(1+p.bans, mostLevel); p.asked == 0 || level > p.level {
+		if level := min(1+p.bans, rules.MostLevel); p.asked == 0 || level > p.level {
 			p.asked, p.level = now, level
 		}
 		if until > p.challenge {
@@ -49,7 +46,7 @@ func (p *penalty) climb(by rules.Signal, rung rules.Rung, r *rules.Ladder, now i
 		}
 	case rules.RungBan:
 		p.banned, p.ban, p.banBy = now, until, by
-		p.bans = min(p.bans+1, mostLevel)
+		p.bans = min(p.bans+1, rules.MostLevel)
 	}
 	p.forget = max(p.forget, p.last()+window(r))
 	return rung == rules.RungBan

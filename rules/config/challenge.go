@@ -18,6 +18,7 @@ import (
 const (
 	leastWork = 1 << 10
 	mostWork  = 1 << 24
+	mostClear = 24 * time.Hour // challenges and clearances are sealed with keys of a day
 )
 
 // challenge reads a sale's; nil: nobody is challenged.
@@ -31,9 +32,9 @@ func challenge(v value) *rules.Challenge {
 		Work:     v.at("work").integer(leastWork, mostWork),
 		Captcha:  v.at("captcha").boolean(),
 		Remote:   remote(v.at("remote")),
-		Within:   v.at("within").duration(least + time.Second),
+		Within:   v.at("within").between((1+rules.MostLevel)*least+time.Second, mostClear),
 		Least:    least,
-		Clears:   v.at("clears").duration(time.Second),
+		Clears:   v.at("clears").between(time.Second, mostClear),
 		Enforce:  v.at("enforce").boolean(),
 	}
 }

@@ -114,9 +114,12 @@ var durationForm = regexp.MustCompile(`^(0s|([1-9][0-9]*(ms|s|m|h))+)$`)
 const longest = 7 * 24 * time.Hour
 
 // duration reads a length of time of at least least.
-func (v value) duration(least time.Duration) time.Duration {
+func (v value) duration(least time.Duration) time.Duration { return v.between(least, longest) }
+
+// between reads one of at most most, too.
+func (v value) between(least, most time.Duration) time.Duration {
 	read := func() int64 { return int64(one(v, notDuration, parseDuration)) }
-	return time.Duration(v.within(int64(least), int64(longest), read, func(n int64) string { return spell(time.Duration(n)) }))
+	return time.Duration(v.within(int64(least), int64(most), read, func(n int64) string { return spell(time.Duration(n)) }))
 }
 
 func parseDuration(s string) (time.Duration, bool) {

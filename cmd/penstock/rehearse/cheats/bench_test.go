@@ -19,6 +19,11 @@ type protection struct {
 // compared with.
 var protections = []protection{
 	{"loose limits only", func(testing.TB) (*rules.Sale, Gates) { return sale(), bare() }},
+	{"the defaults, and a challenge for everyone", func(t testing.TB) (*rules.Sale, Gates) {
+		s := guardedSale(t)
+		s.Challenge.Everyone = true
+		return s, guarded(s)
+	}},
 	{"what a file says that changes no default", func(t testing.TB) (*rules.Sale, Gates) {
 		s := guardedSale(t)
 		return s, guarded(s)
