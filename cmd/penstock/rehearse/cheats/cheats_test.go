@@ -185,7 +185,9 @@ func TestSweepsSeeWhatBecomesKnownLater(t *testing.T) {
 	late := sweeps[len(sweeps)-1]
 	g := bare()
 	g.Score = func(f *gate.Facts) float64 { return map[bool]float64{true: 7}[f.At.Equal(opens.Add(late))] }
-	g.Rung = func(f *gate.Facts) rules.Rung { return map[bool]rules.Rung{true: rules.RungBan}[f.At.Equal(opens.Add(late))] }
+	g.Rung = func(f *gate.Facts) rules.Rung {
+		return map[bool]rules.Rung{true: rules.RungBan}[f.At.Equal(opens.Add(late))]
+	}
 	first := map[string]time.Duration{}
 	r := Play(Draw(8, 500), sale(), g, Shop{}, func(d *gate.Decision, at time.Duration, a *Agent) {
 		if _, known := first[a.Account]; !known && d.Step == gate.Buys {
