@@ -169,9 +169,9 @@ type Behaviour struct {
 	Regular  int // for intervals as even as a clock's
 	NoPage   int // for never having seen Page
 	Shared   int // for an address that many accounts use
-	Together int // for an address, or a network, of whose accounts too many ask first at once
-	Moved    int // for looking from one network and asking at once, at the opening, from another
-	Ring     int // for several networks that others use in the same way; half of them for two
+	Together int // for accounts of an address, or a network, of which too many ask first at once
+	Moved    int // for asking at the opening from another network than any before
+	Ring     int // for several networks that others use in the same way
 	Enforce  bool
 }
 

@@ -1,6 +1,6 @@
 // Package behaviour scores, from 0 to 100, how little an account's requests look like a
 // person's. It is a ladder.Scorer: what it keeps of an account lies in the ladder's own record
-// of it, 32 bytes, and goes when that goes.
+// of it, 24 bytes, and goes when that goes.
 //
 // Each rule of rules.Behaviour gives its points whole or not at all, but that asking nearly as
 // soon after the opening as nobody can is worth half of Reaction; and each has its reason in
@@ -59,7 +59,7 @@ func (s *Score) Asked(f *gate.Facts, seen ladder.Seen, notes *ladder.Notes) (poi
 		return 0
 	}
 	n := load(notes)
-	n.asked(f, seen.Networks)
+	n.asked(f, seen.Elsewhere)
 	if b.Ring > 0 && seen.Networks >= rotates {
 		s.rotated(f, seen, &n)
 	}
@@ -133,7 +133,7 @@ const (
 // each calls found for every rule that the account meets.
 func each(f *gate.Facts, seen ladder.Seen, n *note, found func(points int, by rule)) {
 	b := f.Sale.Behaviour
-	if since := f.At.Sub(f.Sale.Opens); since < max(f.Sale.Ladder.Window, openedFor) {
+	if since := f.At.Sub(f.Sale.Opens); since >= 0 && since < max(f.Sale.Ladder.Window, openedFor) {
 		switch {
 		case b.Reaction == 0 || n.sooner == 0:
 		case n.atOnce > 1:
@@ -202,9 +202,9 @@ func words(by rule, f *gate.Facts, seen ladder.Seen, n *note) string {
 	case shared:
 		return fmt.Sprintf("its address has %d accounts that nothing vouches for", seen.Accounts)
 	case together:
-		return fmt.Sprintf("one of %d accounts of one address or network that first asked together, sooner after the opening than so many people do", seen.Together)
+		return fmt.Sprintf("%d accounts of its address or network first asked together, sooner after the opening than so many people do", seen.Together)
 	case moved:
-		return fmt.Sprintf("asked within %v of the opening, and had been in another network before", early*f.Sale.Behaviour.Fastest)
+		return fmt.Sprintf("asked within %v of the opening, from another network than before", early*f.Sale.Behaviour.Fastest)
 	}
 	return fmt.Sprintf("came from %d networks that other accounts rotate through as well", n.rings)
 }

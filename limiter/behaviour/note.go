@@ -17,7 +17,7 @@ type note struct {
 	grid   uint8   // of them in a row that were multiples of base
 	atOnce uint8   // requests sooner after the opening than anybody could be
 	sooner uint16  // the soonest of those and of the ones nearly as soon, ms and one; 0: none
-	moved  bool    // it asked while it was early, and not only from where it had been before
+	moved  bool    // it asked while it was early, and from elsewhere than before
 	nets   uint8   // that it was noted at
 	pane   uint8   // in which
 
@@ -44,7 +44,7 @@ func (n *note) store(p *ladder.Notes) {
 }
 
 // asked notes when a request came, and whether from elsewhere. Who was silent for a window is new.
-func (n *note) asked(f *gate.Facts, networks int) {
+func (n *note) asked(f *gate.Facts, elsewhere bool) {
 	ms := uint32(f.At.UnixMilli()) | 1
 	ago := ms - n.last
 	switch {
@@ -60,8 +60,11 @@ func (n *note) asked(f *gate.Facts, networks int) {
 	n.last = ms
 	if b := f.Sale.Behaviour; !f.Sale.Opens.IsZero() {
 		after := f.At.Sub(f.Sale.Opens)
+		if after < 0 { // of an opening before, or of this one when it was to be sooner
+			n.sooner, n.atOnce, n.moved = 0, 0, false
+		}
 		if after >= 0 && after < early*b.Fastest {
-			n.moved = n.moved || networks > 1
+			n.moved = n.moved || elsewhere
 		}
 		if after >= 0 && after < quickly*b.Fastest {
 			ms := uint16(min(after.Milliseconds(), math.MaxUint16-1)) + 1

@@ -236,7 +236,7 @@ func (d *Desk) read(text string, f *gate.Facts, device string) *proof {
 }
 
 // wait is the soonest that an answer counts: as much again for each level, so that where everyone
-// is asked, suspects are still behind the others.
+// is asked, suspects by their own doing are still behind the others.
 func wait(c *rules.Challenge, level uint8) time.Duration {
 	return c.Least * time.Duration(1+level)
 }

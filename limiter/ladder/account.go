@@ -1,6 +1,8 @@
 package ladder
 
 import (
+	"time"
+
 	"penstock/limiter/ladder/distinct"
 	"penstock/rules"
 )
@@ -15,6 +17,7 @@ type account struct {
 	crowd    uint16 // how many were counted there
 	together uint16 // how many of those, or of its network, asked first as one; 0: as people do
 	opening  uint32 // that it has asked after, as millis; 0: none
+	looking  uint32 // opening that it has looked before or after
 	firstMs  uint32 // when it first and last looked at the page; 0: it did not
 	lastMs   uint32
 	clearMs  uint32 // its newest clearance; 0: none
@@ -29,6 +32,7 @@ type account struct {
 	kept     bool // it has a penalty
 	won      bool
 	told     bool // when it opens
+	early    bool // its first request after opening was
 	notes    Notes
 }
 
@@ -79,9 +83,31 @@ func (a *account) turn(pane uint32) {
 	}
 }
 
+// print is a network's own, never 0, and tells whether it is one of IPv4.
+func print(network uint64, v4 bool) uint32 {
+	fp := uint32(network>>32) &^ 3
+	if v4 {
+		return fp | 1
+	}
+	return fp | 2
+}
+
+// elsewhere reports whether a network is another than all that the account came from. One of the
+// other version of IP is not: whoever has both uses now the one and now the other.
+func (a *account) elsewhere(network uint64, v4 bool) bool {
+	fp, others := print(network, v4), false
+	for _, n := range a.nets {
+		if n == fp {
+			return false
+		}
+		others = others || n&3 == fp&3
+	}
+	return others
+}
+
 // from notes the network of a request.
-func (a *account) from(network uint64) {
-	fp := uint32(network>>32) | 1
+func (a *account) from(network uint64, v4 bool) {
+	fp := print(network, v4)
 	free := 0
 	for i, n := range a.nets {
 		if n == fp {
@@ -116,20 +142,23 @@ const humanMs = 2000
 // millis are a time's milliseconds, never 0, wrapping every 49 days.
 func millis(now int64) uint32 { return uint32(now/1e6) | 1 }
 
+// tab is how long somebody has a page open, in ms: it may be that it counts down to a sale all day.
+func tab(r *rules.Ladder) uint32 { return uint32(max(window(r), int64(12*time.Hour)) / 1e6) }
+
 // looks notes that the account has the page open.
 func (a *account) looks(now int64, r *rules.Ladder) {
 	ms := millis(now)
-	if a.firstMs == 0 || ms-a.firstMs > uint32(window(r)/1e6) {
-		if a.firstMs = a.lastMs; a.firstMs == 0 || ms-a.firstMs > uint32(window(r)/1e6) {
+	if a.firstMs == 0 || ms-a.firstMs > tab(r) {
+		if a.firstMs = a.lastMs; a.firstMs == 0 || ms-a.firstMs > tab(r) {
 			a.firstMs = ms
 		}
 	}
 	a.lastMs = ms
 }
 
-// looked reports whether it has looked within the window, and whether as early as people do.
+// looked reports whether it has looked by now, and whether as early as people do.
 func (a *account) looked(now int64, r *rules.Ladder) (ever, early bool) {
-	ms, most := millis(now), uint32(window(r)/1e6)
+	ms, most := millis(now), tab(r)
 	within := func(at uint32) (uint32, bool) { ago := ms - at; return ago, at != 0 && ago <= most }
 	first, ok := within(a.firstMs)
 	last, also := within(a.lastMs)

@@ -16,17 +16,18 @@ const patience = 3
 
 // visitor is one account while its record is locked.
 type visitor struct {
-	l      *Ladder
-	f      *gate.Facts
-	r      *rules.Ladder
-	key    uint64
-	now    int64
-	pane   uint32
-	a      *account
-	p      penalty
-	put    bool         // p has changed
-	new    rules.Signal // of a ban that is new
-	unkept bool         // there was no room for it
+	l         *Ladder
+	f         *gate.Facts
+	r         *rules.Ladder
+	key       uint64
+	now       int64
+	pane      uint32
+	a         *account
+	p         penalty
+	put       bool         // p has changed
+	elsewhere bool         // it comes from another network than before
+	new       rules.Signal // of a ban that is new
+	unkept    bool         // there was no room for it
 }
 
 func (l *Ladder) visitor(f *gate.Facts) visitor {
@@ -210,7 +211,9 @@ func (v *visitor) count(address, network uint64) {
 	if known && !early && ms-a.hereMs < recentlyMs {
 		return
 	}
-	a.from(network)
+	v4 := v.f.IP.Is4()
+	v.elsewhere = a.elsewhere(network, v4)
+	a.from(network, v4)
 	byAddress, byNetwork := v.counts()
 	together := 0
 	if byAddress {
@@ -244,10 +247,10 @@ func (v *visitor) at(t *memory.Table[place], key uint64, c class, known, early b
 	case !known || h.Fresh:
 		h.V.set.Add(v.key, c == light, v.pane)
 	}
-	if early {
-		h.V.asked(v)
+	if early && c != vouched {
+		h.V.of(v.opening()).asked(v)
 	}
-	return h.V.judge(s, v.r, v.now, v.pane), h.V.atOnce(v.now)
+	return h.V.judge(s, v.r, v.now, v.pane), h.V.together(v)
 }
 
 // score asks what the behaviour is worth.
@@ -256,7 +259,7 @@ func (v *visitor) score() {
 	if v.l.score == nil || b == nil {
 		return
 	}
-	seen := Seen{Accounts: int(v.a.crowd), Together: int(v.a.together), Networks: v.a.networks(), From: v.a.nets}
+	seen := Seen{Accounts: int(v.a.crowd), Together: int(v.a.together), Networks: v.a.networks(), From: v.a.nets, Elsewhere: v.elsewhere}
 	seen.Looked, _ = v.a.looked(v.now, v.r)
 	v.scored(v.l.score.Asked(v.f, seen, &v.a.notes), b.Enforce)
 }

@@ -43,15 +43,16 @@ func (v *visitor) decided(d *gate.Decision) {
 func (v *visitor) looks() {
 	v.a.looks(v.now, v.r)
 	network := v.l.network(v.f)
-	v.a.from(network)
-	if !v.timed() {
+	v.a.from(network, v.f.IP.Is4())
+	if !v.timed() || v.a.looking == v.opening() {
 		return
 	}
+	v.a.looking = v.opening()
 	look := func(t *memory.Table[place], key uint64) {
 		h := t.Take(key, v.now)
 		defer h.Free()
 		if h.V != nil {
-			h.V.looks.Add(v.key, false, v.pane)
+			h.V.of(v.a.looking).known++
 		}
 	}
 	look(v.l.addresses, v.f.HashIP())

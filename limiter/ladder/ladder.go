@@ -70,6 +70,8 @@ type Seen struct {
 	Together int  // accounts that asked first at once, at the address or in its network; 0: no more than people do
 	Networks int  // that the account looked or asked from
 	From     [Networks]uint32
+
+	Elsewhere bool // this request comes from none of the networks before, though there are some; not kept
 }
 
 // Networks is how many networks of one account are told apart: From are hashes of them that

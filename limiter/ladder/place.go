@@ -18,17 +18,13 @@ type place struct {
 	light int64        // until when those that only looked do, too
 	harsh int64        // until when the ban step holds
 	set   distinct.Set // of accounts not vouched for
-
-	opening  uint32       // that early counts after, as millis
-	early    uint32       // accounts whose first request after it came from here, soon
-	together int64        // until when it holds that those were more than people are
-	looks    distinct.Set // of accounts that had the page open here
+	turnout
 }
 
 // lightWeight is how many accounts that looked count as one that did not.
 const lightWeight = 8
 
-func pinned(p *place, now int64) bool { return p.bare > now || p.together > now }
+func pinned(p *place, now int64) bool { return p.bare > now || p.live(now) }
 
 // judge sets what its count leads to.
 func (p *place) judge(s rules.Steps, r *rules.Ladder, now int64, pane uint32) (count int) {

@@ -26,7 +26,7 @@ func challenge(v value) *rules.Challenge {
 	if v.node == nil {
 		return nil
 	}
-	least := v.at("least").duration(0)
+	least := v.at("least").between(0, (mostClear-time.Second)/(1+rules.MostLevel))
 	return &rules.Challenge{
 		Everyone: v.at("of").choice("suspects", "everyone") == 1,
 		Work:     v.at("work").integer(leastWork, mostWork),

@@ -59,8 +59,8 @@ const mostPlaces = 1 << 16
 
 // study follows one account at a time.
 type study struct {
-	opened []int64 // Unix µs, by sale; 0: not known
-	crowd  *density
+	opens []int64 // Unix µs, by sale; 0: not known
+	crowd *density
 
 	// of the sale at hand
 	seen         Seen
@@ -84,7 +84,7 @@ type study struct {
 }
 
 func newStudy(opened []int64, crowd *density) *study {
-	return &study{opened: opened, crowd: crowd, at: map[site]int{}, networks: map[site]struct{}{}}
+	return &study{opens: opened, crowd: crowd, at: map[site]int{}, networks: map[site]struct{}{}}
 }
 
 // begin forgets the account before.
@@ -114,7 +114,7 @@ func (s *study) see(e *entry) {
 		return
 	}
 	after := s.sinceOpening(e)
-	if after < 0 && (s.opened[s.sale] != 0 || e.reason == gate.NotOpen) {
+	if after < 0 && (s.opens[s.sale] != 0 || e.reason == gate.NotOpen) {
 		s.seen.Early++
 	}
 	opens := after >= 0 && s.seen.First < 0
@@ -126,8 +126,11 @@ func (s *study) see(e *entry) {
 	}
 	s.rhythm(e)
 	s.answered(e)
+	if opens {
+		s.moved(e.site)
+	}
 	if s.stay(e.site, after, 1); opens {
-		s.first(e.site)
+		s.opened(e.site)
 	}
 	if moment := moment(s.sale, e.t); moment != s.moment || s.seen.Asks == 0 {
 		s.moment = moment
@@ -140,7 +143,7 @@ func (s *study) see(e *entry) {
 
 // sinceOpening is µs; -1: before it, or it is not known.
 func (s *study) sinceOpening(e *entry) int64 {
-	switch open := s.opened[s.sale]; {
+	switch open := s.opens[s.sale]; {
 	case e.reason == gate.NotOpen:
 		return -1
 	case e.timed:
@@ -202,20 +205,27 @@ func (s *study) answered(e *entry) {
 	}
 }
 
-// first notes that the first ask after the opening came from a site.
-func (s *study) first(at site) {
-	i, known := s.at[at]
-	if !known {
-		return
-	}
-	s.places[i].opened = true
+// moved notes whether the first ask after the opening comes from elsewhere than all before: of the
+// same version of IP, for whoever has both uses now the one and now the other.
+func (s *study) moved(at site) {
 	if s.seen.First >= moving {
 		return
 	}
 	for _, p := range s.places[s.from:] {
-		if p.site.network() != at.network() {
+		if p.site.network() == at.network() {
+			s.seen.Moved = 0
+			return
+		}
+		if p.site.kind == at.kind {
 			s.seen.Moved = 1
 		}
+	}
+}
+
+// opened notes where the first ask after the opening came from.
+func (s *study) opened(at site) {
+	if i, known := s.at[at]; known {
+		s.places[i].opened = true
 	}
 }
 

@@ -10,7 +10,9 @@ const (
 	moving = 540_000 // and few are in another network than when they looked
 
 	leastSoon = 4   // early accounts of a place that nobody wonders about
-	shareSoon = .35 // and of those there that looked, at the end of early
+	fewSoon   = .05 // and of those there that looked
+	shareSoon = .3  // and as many more at the end of early
+	wholeSoon = .25 // from which on all that looked there are of the farm, not the early ones only
 	timesSoon = 2   // and times the share of them in the rest of the sale
 
 	leastBare = 10 // accounts of a place that never looked
@@ -39,8 +41,12 @@ func (l *linker) gathered(s []visitor, wide bool) error {
 			bare = append(bare, v)
 		}
 	}
-	if l.tooSoon(soon, lookers) {
-		if err := l.gather(looked, cohort{accounts: len(soon), kind: bySoon, wide: wide}); err != nil {
+	if n := l.tooSoon(soon, lookers, len(looked)); n > 0 {
+		farm := soon[:n]
+		if float64(n) >= leastSoon+wholeSoon*float64(lookers) {
+			farm = looked
+		}
+		if err := l.gather(farm, cohort{accounts: n, kind: bySoon, wide: wide}); err != nil {
 			return err
 		}
 	}
@@ -51,21 +57,23 @@ func (l *linker) gathered(s []visitor, wide bool) error {
 	return l.gather(bare, cohort{accounts: len(bare), kind: byBare, wide: wide})
 }
 
-// tooSoon holds the early ones of a place against those who looked there and the rest of the sale.
-func (l *linker) tooSoon(soon []visitor, lookers int) bool {
+// tooSoon holds the early ones of a place against those who looked there, and those who looked
+// and asked in the rest of the sale: asked of them did here. It says how many are too many: those
+// up to the last that came while they were.
+func (l *linker) tooSoon(soon []visitor, lookers, asked int) (n int) {
 	for i, v := range soon {
 		sooner := 0
-		for _, c := range l.first[v.sale][:v.first/bin+1] {
+		for _, c := range l.looked[v.sale][:v.first/bin+1] {
 			sooner += int(c)
 		}
-		others := max(int(l.asked[v.sale].Load())-lookers, 0)
+		others := max(int(l.asked[v.sale].Load()-l.bare[v.sale].Load())-asked, 0)
 		elsewhere := float64(max(sooner-i-1, 0)) / float64(others+1)
 		part := float64(v.first) / early
-		if float64(i+1) >= leastSoon+max(shareSoon*part*part, timesSoon*elsewhere)*float64(lookers) {
-			return true
+		if float64(i+1) >= leastSoon+max(fewSoon+shareSoon*part*part, timesSoon*elsewhere)*float64(lookers) {
+			n = i + 1
 		}
 	}
-	return false
+	return n
 }
 
 // tooMany reports whether bare of those at a place are no chance, where it is allBare of all.

@@ -77,6 +77,7 @@ func readVisitor(b []byte) (v visitor) {
 // linker sees one network after the other, each with its addresses in order.
 type linker struct {
 	first   reactions
+	looked  reactions      // of those who looked at the page
 	asked   []atomic.Int64 // accounts of each sale that asked
 	bare    []atomic.Int64 // those of them that never looked at its page
 	edges   *writer

@@ -81,18 +81,19 @@ type miner struct {
 	edges   *spool
 	spools  []*spool
 
-	sales  *registry
-	rank   []uint16 // of the sales' numbers, by name
-	opened []int64  // by rank
-	crowd  *density
-	first  reactions
-	counts []atomic.Int64 // accounts, by rank
-	asked  []atomic.Int64 // those of them that asked
-	bare   []atomic.Int64 // and never looked
-	bases  []uint32       // accounts before each part
-	rings  *rings
-	ringOf map[uint32]*Ring
-	most   []atomic.Uint32 // accounts at each account's fullest address
+	sales       *registry
+	rank        []uint16 // of the sales' numbers, by name
+	opened      []int64  // by rank
+	crowd       *density
+	first       reactions
+	firstLooked reactions      // of those who looked at the page
+	counts      []atomic.Int64 // accounts, by rank
+	asked       []atomic.Int64 // those of them that asked
+	bare        []atomic.Int64 // and never looked
+	bases       []uint32       // accounts before each part
+	rings       *rings
+	ringOf      map[uint32]*Ring
+	most        []atomic.Uint32 // accounts at each account's fullest address
 }
 
 // Run mines. The caller closes the result.
@@ -209,9 +210,9 @@ func (m *miner) tell(stage string, done, of int64) {
 // study tells the features of each account, and what links are looked for in.
 func (m *miner) study(ctx context.Context) error {
 	sizes := make([]uint32, m.Parts)
-	m.first = make(reactions, len(m.rank))
+	m.first, m.firstLooked = make(reactions, len(m.rank)), make(reactions, len(m.rank))
 	for i := range m.first {
-		m.first[i] = make([]uint32, horizon/bin)
+		m.first[i], m.firstLooked[i] = make([]uint32, horizon/bin), make([]uint32, horizon/bin)
 	}
 	m.counts, m.asked, m.bare = make([]atomic.Int64, len(m.rank)), make([]atomic.Int64, len(m.rank)), make([]atomic.Int64, len(m.rank))
 	err := m.parts(ctx, "accounts", func() (func(int) error, func() error) {
@@ -314,6 +315,8 @@ func (w *student) account() error {
 			w.asked[sale].Add(1)
 			if n.Looks == 0 {
 				w.bare[sale].Add(1)
+			} else {
+				w.firstLooked.add(sale, n.First)
 			}
 		}
 		w.first.add(sale, w.study.sales[i].First)

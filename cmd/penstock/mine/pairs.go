@@ -12,7 +12,7 @@ import (
 func (m *miner) link(ctx context.Context) error {
 	err := m.parts(ctx, "addresses", func() (func(int) error, func() error) {
 		var sorter sorter
-		l := &linker{first: m.first, edges: m.edges.writer(), shared: m.shared, asked: m.asked, bare: m.bare}
+		l := &linker{first: m.first, looked: m.firstLooked, edges: m.edges.writer(), shared: m.shared, asked: m.asked, bare: m.bare}
 		return func(part int) error {
 				err := m.visits.sorted(&sorter, part, func(rec []byte) error { return l.see(readVisitor(rec)) })
 				return errors.Join(err, l.end())

@@ -24,8 +24,8 @@ const Threshold = 60
 const (
 	reactionPoints = 25 // first ask under machineFast after the opening, in half of the sales or more
 	onceFastPoints = 12 // the same, in fewer
-	nearlyPoints   = 12 // under early, as an eighth of people
-	movedPoints    = 30 // first ask under moving after the opening, from another network than before
+	nearlyPoints   = 12 // under early, as an eighth of people, in half of the sales or more
+	movedPoints    = 30 // first ask under moving after the opening, from another network than before, likewise
 	steadyPoints   = 25 // intervals that vary by under 5 %
 	evenPoints     = 15 // intervals that vary by under 10 %, or nine of ten the same: a page that asks by itself does this too
 	pacePoints     = 20 // more than half of at least 20 intervals under 150 ms: faster than fingers
@@ -42,7 +42,7 @@ const (
 
 	strongRing = 45 // a ring by the opening or by moments, of five accounts; more by size
 	soonRing   = 60 // by a place where more asked early than people do
-	bareRing   = 40 // by a place where many never looked: that counts as well, for each
+	bareRing   = 35 // by a place where many never looked: that counts as well, for each, and together is no proof
 	poolRing   = 30 // by a pool of addresses: some phone networks look like this
 	shareRing  = 20 // by sharing several addresses: families do, but not of five
 	ringGrowth = 5  // for each doubling of a strong ring, up to ringMost
@@ -151,11 +151,11 @@ func (v *verdict) speed(s *Seen) {
 	case s.Rapid > 0:
 		v.add(onceFastPoints, "asked %.0f ms after the opening, in %d of %d sales", float64(s.First)/1000, s.Rapid, s.Sales)
 	}
-	if s.Nearly > 0 && s.Rapid == 0 {
+	if s.Nearly*2 >= max(s.Sales, 1) && s.Rapid == 0 {
 		v.add(nearlyPoints, "asked %.0f ms after the opening, as few people do", float64(s.First)/1000)
 	}
-	if s.Moved > 0 {
-		v.add(movedPoints, "asked %.0f ms after the opening, from another network than before", float64(s.First)/1000)
+	if s.Moved*2 >= max(s.Sales, 1) {
+		v.add(movedPoints, "asked within %d ms of the opening, from another network than before", moving/1000)
 	}
 	if s.Gaps >= 20 && s.Quick*2 > s.Gaps {
 		v.add(pacePoints, "%d of %d asks came within 150 ms of the one before", s.Quick, s.Gaps+1)
@@ -181,19 +181,15 @@ func (v *verdict) manners(s *Seen, k standing) {
 	if k.pages && s.LooksBefore == 0 && s.Asks > 0 {
 		v.add(noPagePoints, "never looked at the product page")
 	}
-	if s.Solved == 0 {
-		switch {
-		case s.Ignored >= 5:
-			v.add(ignoredPoints, "ignored %d challenges", s.Ignored)
-		case s.Ignored >= 1:
-			v.add(puzzledPoints, "left %d challenges unsolved", s.Ignored)
-		}
-	}
-	switch n := s.Refusals[gate.Banned]; {
+	switch n := s.Refusals[gate.Banned]; { // a ban is often for challenges that were ignored: both count once
 	case n >= 10:
 		v.add(deafPoints, "refused as banned %d times, and asked on", n)
 	case n > 0:
 		v.add(bannedPoints, "refused as banned, %d times", n)
+	case s.Solved == 0 && s.Ignored >= 5:
+		v.add(ignoredPoints, "ignored %d challenges", s.Ignored)
+	case s.Solved == 0 && s.Ignored >= 1:
+		v.add(puzzledPoints, "left %d challenges unsolved", s.Ignored)
 	}
 	if n := s.Refusals[gate.RateLimited] + s.Refusals[gate.InFlight]; n >= 20 && n*2 > s.Asks {
 		v.add(limitedPoints, "refused %d times of %d for asking too fast", n, s.Asks)
