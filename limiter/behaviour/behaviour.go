@@ -10,8 +10,8 @@
 // What honest people do that must not count: they obey our Retry-After, which is spread by up to
 // half of it or two seconds, whichever is less, and so is never as even as what is asked for
 // here; they move between the network at home and that of one mobile carrier, so two networks
-// are nothing, but for the moment of the opening, when few have just moved; they have no account yet, only our visitor's cookie ("v:"), and may have looked at
-// the page before they had that.
+// are nothing, but for the moment of the opening, when few have just moved; they have no account
+// yet, only our visitor's cookie ("v:"), and may have looked at the page before they had that.
 //
 // It does not know what was asked of other gateways, or what a page view was worth.
 package behaviour
