@@ -83,8 +83,8 @@ func (a *account) turn(pane uint32) {
 	}
 }
 
-// print is a network's own, never 0, and tells whether it is one of IPv4.
-func print(network uint64, v4 bool) uint32 {
+// fingerprint is a network's own, never 0, and tells whether it is one of IPv4.
+func fingerprint(network uint64, v4 bool) uint32 {
 	fp := uint32(network>>32) &^ 3
 	if v4 {
 		return fp | 1
@@ -95,7 +95,7 @@ func print(network uint64, v4 bool) uint32 {
 // elsewhere reports whether a network is another than all that the account came from. One of the
 // other version of IP is not: whoever has both uses now the one and now the other.
 func (a *account) elsewhere(network uint64, v4 bool) bool {
-	fp, others := print(network, v4), false
+	fp, others := fingerprint(network, v4), false
 	for _, n := range a.nets {
 		if n == fp {
 			return false
@@ -107,7 +107,7 @@ func (a *account) elsewhere(network uint64, v4 bool) bool {
 
 // from notes the network of a request.
 func (a *account) from(network uint64, v4 bool) {
-	fp := print(network, v4)
+	fp := fingerprint(network, v4)
 	free := 0
 	for i, n := range a.nets {
 		if n == fp {

@@ -250,7 +250,7 @@ func (v *visitor) at(t *memory.Table[place], key uint64, c class, known, early b
 	if early && c != vouched {
 		h.V.of(v.opening()).asked(v)
 	}
-	return h.V.judge(s, v.r, v.now, v.pane), h.V.together(v)
+	return h.V.judge(s, v.r, v.now, v.pane), h.V.together(v, c)
 }
 
 // score asks what the behaviour is worth.

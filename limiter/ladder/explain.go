@@ -99,7 +99,7 @@ func (v *visitor) counted(t *memory.Table[place], key uint64) (count, together i
 	}
 	set := h.V.set
 	heavy, light := set.Count(v.pane)
-	return heavy + light/lightWeight, h.V.together(v)
+	return heavy + light/lightWeight, h.V.together(v, v.class())
 }
 
 // verdict is the strictest that is live; counts alone lead no higher than to observe.

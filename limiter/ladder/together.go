@@ -84,9 +84,9 @@ func (t *turnout) asked(v *visitor) {
 }
 
 // together is how many accounts of a place asked first at once, where that is held against the
-// account.
-func (t *turnout) together(v *visitor) int {
-	if !v.timed() || t.opening != v.opening() || v.class() == vouched {
+// account, which is of that class.
+func (t *turnout) together(v *visitor, c class) int {
+	if c == vouched || !v.timed() || t.opening != v.opening() {
 		return 0
 	}
 	ever, _ := v.a.looked(v.now, v.r)

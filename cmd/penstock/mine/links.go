@@ -201,10 +201,10 @@ func (l *linker) openings(at []visitor, wide bool) error {
 		for n < len(s) && s[n].sale == s[0].sale {
 			n++
 		}
-		if err := l.opening(s[:n], wide); err != nil {
+		if err := l.gathered(s[:n], wide); err != nil {
 			return err
 		}
-		if err := l.gathered(s[:n], wide); err != nil {
+		if err := l.opening(s[:n], wide); err != nil {
 			return err
 		}
 		s = s[n:]
@@ -231,7 +231,7 @@ const leastTogether = 4
 // its first ask from there counts.
 func (l *linker) opening(s []visitor, wide bool) error {
 	known := map[uint64]bool{}
-	s = slices.DeleteFunc(slices.Clone(s), func(v visitor) bool {
+	s = slices.DeleteFunc(s, func(v visitor) bool {
 		if v.first < 0 || v.first >= horizon || known[v.ref] {
 			return true
 		}
